@@ -1,0 +1,3 @@
+#include "kernel.h"
+#include <sys/prctl.h>
+#include <linux/capability.h>

@@ -1,0 +1,203 @@
+from typing import Final, TypeAlias
+
+from _cffi_backend import _CDataBase
+
+_Out: TypeAlias = _CDataBase
+_Text: TypeAlias = bytes | _CDataBase
+
+__all__ = [
+    "AT_EMPTY_PATH",
+    "AT_FDCWD",
+    "AT_RECURSIVE",
+    "CAP_NET_ADMIN",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_TIME",
+    "CLONE_FS",
+    "CLONE_NEWCGROUP",
+    "CLONE_NEWIPC",
+    "CLONE_NEWNET",
+    "CLONE_NEWNS",
+    "CLONE_NEWPID",
+    "CLONE_NEWTIME",
+    "CLONE_NEWUSER",
+    "CLONE_NEWUTS",
+    "CLONE_THREAD",
+    "FSCONFIG_CMD_CREATE",
+    "FSCONFIG_SET_FLAG",
+    "FSCONFIG_SET_STRING",
+    "MNT_DETACH",
+    "MOUNT_ATTR_NODEV",
+    "MOUNT_ATTR_NOEXEC",
+    "MOUNT_ATTR_NOSUID",
+    "MOUNT_ATTR_RDONLY",
+    "MOVE_MOUNT_F_EMPTY_PATH",
+    "MOVE_MOUNT_T_EMPTY_PATH",
+    "MS_BIND",
+    "MS_NODEV",
+    "MS_NOEXEC",
+    "MS_NOSUID",
+    "MS_PRIVATE",
+    "MS_RDONLY",
+    "MS_REC",
+    "MS_REMOUNT",
+    "MS_SHARED",
+    "MS_SLAVE",
+    "MS_UNBINDABLE",
+    "OPEN_TREE_CLONE",
+    "PIDFD_THREAD",
+    "PN_STEP_CLOCKS",
+    "PN_STEP_DOMAINNAME",
+    "PN_STEP_HOSTNAME",
+    "PN_STEP_INIT",
+    "PN_STEP_JOIN",
+    "PN_STEP_LOOPBACK",
+    "PN_STEP_MAP_IDS",
+    "PN_STEP_MOUNT",
+    "PN_STEP_PROPAGATE",
+    "PN_STEP_UNSHARE",
+    "PR_GET_DUMPABLE",
+    "PR_GET_SECCOMP",
+    "PR_SET_DUMPABLE",
+    "UMOUNT_NOFOLLOW",
+    "pn_chroot",
+    "pn_close",
+    "pn_current",
+    "pn_fchdir",
+    "pn_fsconfig",
+    "pn_fsmount",
+    "pn_fsopen",
+    "pn_has_capability",
+    "pn_home",
+    "pn_identity",
+    "pn_init_spawn",
+    "pn_is_nsfs",
+    "pn_loopback_up",
+    "pn_mount",
+    "pn_mount_setattr",
+    "pn_move_mount",
+    "pn_nsfs_owner",
+    "pn_nsfs_owner_uid",
+    "pn_nsfs_parent",
+    "pn_nsfs_serial",
+    "pn_nsfs_translate",
+    "pn_nsfs_type",
+    "pn_of",
+    "pn_of_now",
+    "pn_open_tree",
+    "pn_openat",
+    "pn_pidfd_alive",
+    "pn_pidfd_getfd",
+    "pn_pidfd_open",
+    "pn_pidfd_reap",
+    "pn_pidfd_send_signal",
+    "pn_prctl",
+    "pn_same",
+    "pn_setdomainname",
+    "pn_sethostname",
+    "pn_setns",
+    "pn_socket_netns",
+    "pn_step",
+    "pn_umount",
+    "pn_unshare",
+    "pn_yield",
+]
+
+CLONE_NEWNS: Final[int]
+CLONE_NEWCGROUP: Final[int]
+CLONE_NEWUTS: Final[int]
+CLONE_NEWIPC: Final[int]
+CLONE_NEWUSER: Final[int]
+CLONE_NEWPID: Final[int]
+CLONE_NEWNET: Final[int]
+CLONE_NEWTIME: Final[int]
+CLONE_FS: Final[int]
+CLONE_THREAD: Final[int]
+PIDFD_THREAD: Final[int]
+MS_RDONLY: Final[int]
+MS_NOSUID: Final[int]
+MS_NODEV: Final[int]
+MS_NOEXEC: Final[int]
+MS_REMOUNT: Final[int]
+MS_BIND: Final[int]
+MS_REC: Final[int]
+MS_UNBINDABLE: Final[int]
+MS_PRIVATE: Final[int]
+MS_SLAVE: Final[int]
+MS_SHARED: Final[int]
+MNT_DETACH: Final[int]
+UMOUNT_NOFOLLOW: Final[int]
+OPEN_TREE_CLONE: Final[int]
+MOVE_MOUNT_F_EMPTY_PATH: Final[int]
+MOVE_MOUNT_T_EMPTY_PATH: Final[int]
+FSCONFIG_SET_FLAG: Final[int]
+FSCONFIG_SET_STRING: Final[int]
+FSCONFIG_CMD_CREATE: Final[int]
+MOUNT_ATTR_RDONLY: Final[int]
+MOUNT_ATTR_NOSUID: Final[int]
+MOUNT_ATTR_NODEV: Final[int]
+MOUNT_ATTR_NOEXEC: Final[int]
+AT_FDCWD: Final[int]
+AT_EMPTY_PATH: Final[int]
+AT_RECURSIVE: Final[int]
+CAP_SYS_ADMIN: Final[int]
+CAP_SYS_CHROOT: Final[int]
+CAP_NET_ADMIN: Final[int]
+CAP_SYS_TIME: Final[int]
+PR_GET_DUMPABLE: Final[int]
+PR_SET_DUMPABLE: Final[int]
+PR_GET_SECCOMP: Final[int]
+PN_STEP_JOIN: Final[int]
+PN_STEP_UNSHARE: Final[int]
+PN_STEP_MAP_IDS: Final[int]
+PN_STEP_CLOCKS: Final[int]
+PN_STEP_HOSTNAME: Final[int]
+PN_STEP_DOMAINNAME: Final[int]
+PN_STEP_LOOPBACK: Final[int]
+PN_STEP_PROPAGATE: Final[int]
+PN_STEP_MOUNT: Final[int]
+PN_STEP_INIT: Final[int]
+
+def pn_unshare(flags: int, /) -> int: ...
+def pn_setns(fd: int, kinds: int, /) -> int: ...
+def pn_current(kind: int, /) -> int: ...
+def pn_home(kind: int, /) -> int: ...
+def pn_of(pidfd: int, kind: int, /) -> int: ...
+def pn_of_now(pidfd: int, kind: int, /) -> int: ...
+def pn_nsfs_type(fd: int, /) -> int: ...
+def pn_nsfs_owner(fd: int, /) -> int: ...
+def pn_nsfs_parent(fd: int, /) -> int: ...
+def pn_nsfs_owner_uid(fd: int, /) -> int: ...
+def pn_nsfs_serial(fd: int, /) -> int: ...
+def pn_nsfs_translate(fd: int, direction: int, pid: int, /) -> int: ...
+def pn_identity(fd: int, out: _Out, /) -> int: ...
+def pn_same(fd: int, dev: int, ino: int, /) -> int: ...
+def pn_is_nsfs(fd: int, /) -> int: ...
+def pn_pidfd_open(pid: int, flags: int, /) -> int: ...
+def pn_pidfd_getfd(pidfd: int, fd: int, /) -> int: ...
+def pn_pidfd_send_signal(pidfd: int, signal: int, /) -> int: ...
+def pn_pidfd_alive(pidfd: int, /) -> int: ...
+def pn_pidfd_reap(pidfd: int, /) -> int: ...
+def pn_socket_netns(socket: int, /) -> int: ...
+def pn_openat(dirfd: int, path: _Text, flags: int, mode: int, /) -> int: ...
+def pn_close(fd: int, /) -> int: ...
+def pn_fchdir(fd: int, /) -> int: ...
+def pn_chroot(path: _Text, /) -> int: ...
+def pn_mount(source: _Text, target: _Text, type: _Text, flags: int, data: _Text, /) -> int: ...
+def pn_umount(target: _Text, flags: int, /) -> int: ...
+def pn_open_tree(dirfd: int, path: _Text, flags: int, /) -> int: ...
+def pn_move_mount(from_: int, from_path: _Text, to: int, to_path: _Text, flags: int, /) -> int: ...
+def pn_mount_setattr(
+    dirfd: int, path: _Text, flags: int, set: int, clear: int, propagation: int, userns: int, /
+) -> int: ...
+def pn_fsopen(type: _Text, flags: int, /) -> int: ...
+def pn_fsconfig(fd: int, command: int, key: _Text, value: _Text, aux: int, /) -> int: ...
+def pn_fsmount(fd: int, flags: int, attributes: int, /) -> int: ...
+def pn_sethostname(name: _Text, length: int, /) -> int: ...
+def pn_setdomainname(name: _Text, length: int, /) -> int: ...
+def pn_loopback_up() -> int: ...
+def pn_has_capability(capability: int, /) -> int: ...
+def pn_yield() -> int: ...
+def pn_prctl(option: int, a: int, b: int, c: int, /) -> int: ...
+def pn_step(op: int, fd: int, fd2: int, flags: int, a: _Text, b: _Text, c: _Text, d: _Text, /) -> int: ...
+def pn_init_spawn(image: int, kinds: int, pidfd: _Out, /) -> int: ...

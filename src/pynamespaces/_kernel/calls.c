@@ -1,0 +1,305 @@
+/* One short function per system call: >= 0, or -errno.  Nothing here allocates or keeps state. */
+#include "kernel.h"
+
+#include <net/if.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
+#include <linux/capability.h>
+#include <linux/openat2.h>
+
+#ifndef NSFS_MAGIC
+#define NSFS_MAGIC 0x6e736673
+#endif
+#ifndef SIOCGSKNS
+#define SIOCGSKNS 0x894C
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+/* ---- sched: unshare(2), setns(2) ---- */
+
+int pn_unshare(long long flags) { return sys1(__NR_unshare, flags); }
+int pn_setns(int fd, int kinds) { return sys2(__NR_setns, fd, kinds); }
+int pn_yield(void) { return sys0(__NR_sched_yield); }
+
+/* The two kinds in which a thread's children may live elsewhere are read for the
+   children: that is what a block changes.  `now` asks for the process's own. */
+struct source { int kind; unsigned ioctl; unsigned ioctl_now; const char *proc; const char *proc_now; };
+
+static const struct source sources[] = {
+    {CLONE_NEWNET, PIDFD_GET_NET_NAMESPACE, PIDFD_GET_NET_NAMESPACE, "ns/net", "ns/net"},
+    {CLONE_NEWNS, PIDFD_GET_MNT_NAMESPACE, PIDFD_GET_MNT_NAMESPACE, "ns/mnt", "ns/mnt"},
+    {CLONE_NEWUTS, PIDFD_GET_UTS_NAMESPACE, PIDFD_GET_UTS_NAMESPACE, "ns/uts", "ns/uts"},
+    {CLONE_NEWIPC, PIDFD_GET_IPC_NAMESPACE, PIDFD_GET_IPC_NAMESPACE, "ns/ipc", "ns/ipc"},
+    {CLONE_NEWCGROUP, PIDFD_GET_CGROUP_NAMESPACE, PIDFD_GET_CGROUP_NAMESPACE, "ns/cgroup", "ns/cgroup"},
+    {CLONE_NEWUSER, PIDFD_GET_USER_NAMESPACE, PIDFD_GET_USER_NAMESPACE, "ns/user", "ns/user"},
+    {CLONE_NEWPID, PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, PIDFD_GET_PID_NAMESPACE, "ns/pid_for_children", "ns/pid"},
+    {CLONE_NEWTIME, PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE, PIDFD_GET_TIME_NAMESPACE, "ns/time_for_children",
+     "ns/time"},
+};
+
+static const struct source *source_of(int kind)
+{
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+        if (sources[i].kind == kind)
+            return &sources[i];
+    return NULL;
+}
+
+/* Answers that mean "this kernel has no such ioctl", not "no". */
+static int absent(int answer)
+{
+    return answer == -ENOTTY || answer == -EINVAL || answer == -EOPNOTSUPP || answer == -ENOSYS;
+}
+
+static int of_pidfd(int pidfd, int kind, int now)
+{
+    const struct source *source = source_of(kind);
+
+    if (!source)
+        return -EINVAL;
+    int answer = sys3(__NR_ioctl, pidfd, now ? source->ioctl_now : source->ioctl, 0);
+    return absent(answer) ? -ENOTTY : answer;
+}
+
+/* ENOTTY: the kernel is older than 6.11, and the caller reads /proc instead. */
+int pn_of(int pidfd, int kind) { return of_pidfd(pidfd, kind, 0); }
+int pn_of_now(int pidfd, int kind) { return of_pidfd(pidfd, kind, 1); }
+
+/* The calling thread's namespace.  By pidfd first: three times as fast, and it needs no
+   /proc, which may belong to another pid namespace after a setns(mnt). */
+int pn_current(int kind)
+{
+    const struct source *source = source_of(kind);
+
+    if (!source)
+        return -EINVAL;
+    int pidfd = sys2(__NR_pidfd_open, sys0(__NR_gettid), PIDFD_THREAD);
+    if (pidfd >= 0) {
+        int fd = of_pidfd(pidfd, kind, 0);
+        sys1(__NR_close, pidfd);
+        if (fd != -ENOTTY)
+            return fd;
+    } else if (pidfd == -EMFILE || pidfd == -ENFILE) {
+        return pidfd;
+    }
+    int task = sys4(__NR_openat, AT_FDCWD, "/proc/thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (task < 0)
+        return task;
+    int fd = sys4(__NR_openat, task, source->proc, O_RDONLY | O_CLOEXEC, 0);
+    sys1(__NR_close, task);
+    return fd;
+}
+
+/* The same, and sure to let this thread come back: the way home needs CAP_SYS_ADMIN over
+   its owner, which cannot be had where the owner lies outside our user namespace.
+   -EPERM then, before anything has changed. */
+int pn_home(int kind)
+{
+    int fd = pn_current(kind);
+
+    if (fd < 0)
+        return fd;
+    int owner = sys3(__NR_ioctl, fd, NS_GET_USERNS, 0);
+    if (owner >= 0) {
+        sys1(__NR_close, owner);
+        return fd;
+    }
+    sys1(__NR_close, fd);
+    return owner;
+}
+
+/* ---- nsfs: ioctl_nsfs(2) ---- */
+
+long long pn_nsfs_type(int fd) { return sys3(__NR_ioctl, fd, NS_GET_NSTYPE, 0); }
+int pn_nsfs_owner(int fd) { return sys3(__NR_ioctl, fd, NS_GET_USERNS, 0); }
+int pn_nsfs_parent(int fd) { return sys3(__NR_ioctl, fd, NS_GET_PARENT, 0); }
+
+long long pn_nsfs_owner_uid(int fd)
+{
+    unsigned uid = 0;
+    long answer = sys3(__NR_ioctl, fd, NS_GET_OWNER_UID, &uid);
+    return answer < 0 ? answer : (long long)uid;
+}
+
+long long pn_nsfs_serial(int fd)
+{
+    uint64_t id = 0;
+    long answer = sys3(__NR_ioctl, fd, NS_GET_ID, &id);
+    return answer < 0 ? answer : (long long)id;
+}
+
+/* direction: NS_GET_PID_FROM_PIDNS, …TGID_FROM…, PID_IN, TGID_IN as 0…3. */
+int pn_nsfs_translate(int fd, int direction, int pid)
+{
+    static const unsigned calls[] = {NS_GET_PID_FROM_PIDNS, NS_GET_TGID_FROM_PIDNS, NS_GET_PID_IN_PIDNS,
+                                     NS_GET_TGID_IN_PIDNS};
+
+    if (direction < 0 || direction > 3)
+        return -EINVAL;
+    return sys3(__NR_ioctl, fd, calls[direction], pid);
+}
+
+/* out: device, inode. */
+int pn_identity(int fd, unsigned long long *out)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    out[0] = status.st_dev;
+    out[1] = status.st_ino;
+    return 0;
+}
+
+int pn_same(int fd, unsigned long long dev, unsigned long long ino)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    return status.st_dev == dev && status.st_ino == ino;
+}
+
+int pn_is_nsfs(int fd)
+{
+    struct statfs status;
+
+    if (fstatfs(fd, &status) < 0)
+        return -errno;
+    return status.f_type == NSFS_MAGIC;
+}
+
+int pn_socket_netns(int socket) { return sys3(__NR_ioctl, socket, SIOCGSKNS, 0); }
+
+/* ---- pidfds ---- */
+
+int pn_pidfd_open(int pid, unsigned flags) { return sys2(__NR_pidfd_open, pid, flags); }
+int pn_pidfd_getfd(int pidfd, int fd) { return sys3(__NR_pidfd_getfd, pidfd, fd, 0); }
+int pn_pidfd_send_signal(int pidfd, int signal) { return sys4(__NR_pidfd_send_signal, pidfd, signal, 0, 0); }
+
+/* 1 while the process runs, 0 once it has ended (reaped or not). */
+int pn_pidfd_alive(int pidfd)
+{
+    struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN, .revents = 0};
+    struct timespec none = {0, 0};
+    long answer = sys5(__NR_ppoll, &poll_fd, 1, &none, 0, 0);
+    if (answer < 0)
+        return answer;
+    return answer == 0;
+}
+
+/* 1 once our child has been reaped (by us or by somebody else), 0 while it cannot be. */
+int pn_pidfd_reap(int pidfd)
+{
+    siginfo_t info;
+
+    memset(&info, 0, sizeof info);
+    long answer = sys5(__NR_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG | __WALL, 0);
+    if (answer == -ECHILD)
+        return 1;
+    if (answer < 0)
+        return answer;
+    return info.si_pid != 0;
+}
+
+/* ---- files ---- */
+
+int pn_openat(int dirfd, const char *path, int flags, int mode)
+{
+    return sys4(__NR_openat, dirfd, path, flags | O_CLOEXEC, mode);
+}
+
+int pn_close(int fd) { return sys1(__NR_close, fd); }
+int pn_fchdir(int fd) { return sys1(__NR_fchdir, fd); }
+int pn_chroot(const char *path) { return sys1(__NR_chroot, path); }
+
+/* ---- mount: mount(2), umount(2), the mount file descriptors of 5.2 and mount_setattr of 5.12 ---- */
+
+int pn_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
+{
+    return sys5(__NR_mount, source, target, type, flags, data);
+}
+
+int pn_umount(const char *target, int flags) { return sys2(__NR_umount2, target, flags); }
+
+int pn_open_tree(int dirfd, const char *path, unsigned flags)
+{
+    return sys3(__NR_open_tree, dirfd, path, flags | OPEN_TREE_CLOEXEC);
+}
+
+int pn_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags)
+{
+    return sys5(__NR_move_mount, from, from_path, to, to_path, flags);
+}
+
+int pn_mount_setattr(int dirfd, const char *path, unsigned flags, unsigned long long set,
+                     unsigned long long clear, unsigned long long propagation, int userns)
+{
+    /* struct mount_attr, spelt out: C libraries differ in which header has it. */
+    uint64_t attributes[4] = {set, clear, propagation, (uint64_t)(userns < 0 ? 0 : userns)};
+    return sys5(__NR_mount_setattr, dirfd, path, flags, attributes, sizeof attributes);
+}
+
+int pn_fsopen(const char *type, unsigned flags) { return sys2(__NR_fsopen, type, flags | 1 /* FSOPEN_CLOEXEC */); }
+
+int pn_fsconfig(int fd, unsigned command, const char *key, const char *value, int aux)
+{
+    return sys5(__NR_fsconfig, fd, command, key, value, aux);
+}
+
+int pn_fsmount(int fd, unsigned flags, unsigned attributes)
+{
+    return sys3(__NR_fsmount, fd, flags | 1 /* FSMOUNT_CLOEXEC */, attributes);
+}
+
+/* ---- furnishing ---- */
+
+int pn_sethostname(const char *name, size_t length) { return sys2(__NR_sethostname, name, length); }
+int pn_setdomainname(const char *name, size_t length) { return sys2(__NR_setdomainname, name, length); }
+
+/* lo up, in the calling thread's network; fine if it is up already. */
+int pn_loopback_up(void)
+{
+    struct ifreq request = {0};
+    int fd = sys3(__NR_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd == -EAFNOSUPPORT)
+        fd = sys3(__NR_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fd;
+    request.ifr_name[0] = 'l';
+    request.ifr_name[1] = 'o';
+    long answer = sys3(__NR_ioctl, fd, SIOCGIFFLAGS, &request);
+    if (answer >= 0 && (request.ifr_flags & (IFF_UP | IFF_RUNNING)) != (IFF_UP | IFF_RUNNING)) {
+        request.ifr_flags |= IFF_UP | IFF_RUNNING;
+        answer = sys3(__NR_ioctl, fd, SIOCSIFFLAGS, &request);
+    }
+    sys1(__NR_close, fd);
+    return answer;
+}
+
+/* 1 if the calling thread has it in its effective set. */
+int pn_has_capability(int capability)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+
+    if (capability < 0 || capability > 63)
+        return -EINVAL;
+    long answer = sys2(__NR_capget, &header, data);
+    if (answer < 0)
+        return answer;
+    return data[capability / 32].effective >> (capability % 32) & 1;
+}
+
+int pn_prctl(int option, unsigned long a, unsigned long b, unsigned long c)
+{
+    return sys5(__NR_prctl, option, a, b, c, 0);
+}

@@ -1,0 +1,69 @@
+/* What the C floor offers to Python: declarations only, and the same text as the cdef. */
+#ifndef PN_KERNEL_H
+#define PN_KERNEL_H
+
+#include "steps.h"
+#include "sys.h"
+#include <signal.h>
+#include <sys/types.h>
+#include <linux/mount.h>
+
+/* <sys/mount.h> and <linux/mount.h> quarrel in some C libraries; these are the kernel's. */
+#ifndef MNT_DETACH
+#define MNT_DETACH 2
+#endif
+#ifndef UMOUNT_NOFOLLOW
+#define UMOUNT_NOFOLLOW 8
+#endif
+
+/* calls.c */
+int pn_unshare(long long flags);
+int pn_setns(int fd, int kinds);
+int pn_current(int kind);
+int pn_home(int kind);
+int pn_of(int pidfd, int kind);
+int pn_of_now(int pidfd, int kind);
+long long pn_nsfs_type(int fd);
+int pn_nsfs_owner(int fd);
+int pn_nsfs_parent(int fd);
+long long pn_nsfs_owner_uid(int fd);
+long long pn_nsfs_serial(int fd);
+int pn_nsfs_translate(int fd, int direction, int pid);
+int pn_identity(int fd, unsigned long long *out);
+int pn_same(int fd, unsigned long long dev, unsigned long long ino);
+int pn_is_nsfs(int fd);
+int pn_pidfd_open(int pid, unsigned flags);
+int pn_pidfd_getfd(int pidfd, int fd);
+int pn_pidfd_send_signal(int pidfd, int signal);
+int pn_pidfd_alive(int pidfd);
+int pn_pidfd_reap(int pidfd);
+int pn_socket_netns(int socket);
+int pn_openat(int dirfd, const char *path, int flags, int mode);
+int pn_close(int fd);
+int pn_fchdir(int fd);
+int pn_chroot(const char *path);
+int pn_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
+int pn_umount(const char *target, int flags);
+int pn_open_tree(int dirfd, const char *path, unsigned flags);
+int pn_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags);
+int pn_mount_setattr(int dirfd, const char *path, unsigned flags, unsigned long long set,
+                     unsigned long long clear, unsigned long long propagation, int userns);
+int pn_fsopen(const char *type, unsigned flags);
+int pn_fsconfig(int fd, unsigned command, const char *key, const char *value, int aux);
+int pn_fsmount(int fd, unsigned flags, unsigned attributes);
+int pn_sethostname(const char *name, size_t length);
+int pn_setdomainname(const char *name, size_t length);
+int pn_loopback_up(void);
+int pn_has_capability(int capability);
+int pn_yield(void);
+int pn_prctl(int option, unsigned long a, unsigned long b, unsigned long c);
+
+/* steps.c */
+int pn_do_step(const struct pn_step *step);
+int pn_step(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b, const char *c,
+            const char *d);
+
+/* init.c */
+int pn_init_spawn(int image, int kinds, int *pidfd);
+
+#endif

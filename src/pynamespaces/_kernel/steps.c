@@ -1,0 +1,95 @@
+/* The one interpreter of steps.  Async-signal-safe: raw system calls and the stack only. */
+#include "kernel.h"
+
+#include <string.h>
+
+#ifndef MS_PRIVATE
+#define MS_PRIVATE (1 << 18)
+#endif
+
+static size_t length(const char *text)
+{
+    size_t n = 0;
+    while (text[n])
+        n++;
+    return n;
+}
+
+static long write_file(const char *path, const char *text)
+{
+    int fd = sys4(__NR_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fd;
+    long answer = sys3(__NR_write, fd, text, length(text));
+    sys1(__NR_close, fd);
+    return answer;
+}
+
+/* mount(2) changes the propagation of mounts, so its target must be one.  In a chroot "/"
+   is not: then go to the namespace's own root for it, and come back by descriptors. */
+static long propagate(const char *path, unsigned long flags)
+{
+    long answer = sys5(__NR_mount, 0, path, 0, flags, 0);
+    if (answer != -EINVAL)
+        return answer;
+    long root = sys4(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (root < 0)
+        return root;
+    long cwd = sys4(__NR_openat, AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (cwd < 0) {
+        sys1(__NR_close, root);
+        return cwd;
+    }
+    long self = pn_current(CLONE_NEWNS);
+    answer = self < 0 ? self : sys2(__NR_setns, self, CLONE_NEWNS);
+    if (answer >= 0) {
+        answer = sys5(__NR_mount, 0, path, 0, flags, 0);
+        long back = sys1(__NR_fchdir, root);
+        if (back >= 0)
+            back = sys1(__NR_chroot, ".");
+        if (back >= 0)
+            back = sys1(__NR_fchdir, cwd);
+        if (answer >= 0)
+            answer = back;
+    }
+    if (self >= 0)
+        sys1(__NR_close, self);
+    sys1(__NR_close, cwd);
+    sys1(__NR_close, root);
+    return answer;
+}
+
+/* >= 0, or -errno.  Steps that an executor does in its own way are nothing here. */
+int pn_do_step(const struct pn_step *step)
+{
+    switch (step->op) {
+    case PN_STEP_JOIN:
+        return sys2(__NR_setns, step->fd, step->flags);
+    case PN_STEP_UNSHARE:
+        return sys1(__NR_unshare, step->flags);
+    case PN_STEP_CLOCKS: {
+        long answer = write_file("/proc/thread-self/timens_offsets", step->a);
+        /* /proc may be another pid namespace's: then there is no thread-self in it. */
+        return answer == -ENOENT ? write_file("/proc/self/timens_offsets", step->a) : answer;
+    }
+    case PN_STEP_HOSTNAME:
+        return sys2(__NR_sethostname, step->a, length(step->a));
+    case PN_STEP_DOMAINNAME:
+        return sys2(__NR_setdomainname, step->a, length(step->a));
+    case PN_STEP_LOOPBACK:
+        return pn_loopback_up();
+    case PN_STEP_PROPAGATE:
+        return propagate(step->a, step->flags);
+    case PN_STEP_MOUNT:
+        return sys5(__NR_mount, step->a, step->b, step->c, step->flags, step->d);
+    }
+    return 0;
+}
+
+/* The same, from plain arguments: what the thread executor calls. */
+int pn_step(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b, const char *c,
+            const char *d)
+{
+    struct pn_step step = {op, fd, fd2, flags, a, b, c, d};
+    return pn_do_step(&step);
+}

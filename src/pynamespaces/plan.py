@@ -1,0 +1,104 @@
+"""A plan: an ordered tuple of steps, plain data, that a thread or a child carries out.
+
+A step is one operation of steps.c with its arguments.  Two executors do the same steps: `blocks` in this
+thread, there and back, and `processes` in a child, where C reads them between clone3 and exec.
+"""
+
+from __future__ import annotations
+
+from pynamespaces import kinds
+from pynamespaces._kernel import steps
+from pynamespaces.values import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeAlias
+
+    Plan: TypeAlias = "tuple[Step, ...]"
+
+
+@value(frozen=True)
+class Step:
+    """One step: which operation, on what, and the words for it in a message."""
+
+    op: int
+    what: str
+    fd: int = -1
+    fd2: int = -1
+    flags: int = 0
+    a: bytes | None = None
+    b: bytes | None = None
+    c: bytes | None = None
+    d: bytes | None = None
+
+    def __str__(self) -> str:
+        return self.what
+
+
+def join(fd: int, row: kinds.Row, name: str = "") -> Step:
+    """setns(2) into an existing namespace."""
+    return Step(steps.JOIN, f"setns({row.name}){' ' + name if name else ''}", fd=fd, flags=row.flag)
+
+
+def unshare(rows: Iterable[kinds.Row]) -> Step:
+    """unshare(2), or clone3(2) with these kinds where the child is made anew."""
+    flags, names = 0, []
+    for row in rows:
+        flags |= row.flag
+        names.append(row.name)
+    return Step(steps.UNSHARE, f"unshare({', '.join(names)})", flags=flags)
+
+
+def clocks(text: bytes) -> Step:
+    """Write /proc/thread-self/timens_offsets (time_namespaces(7)): before the first child goes there."""
+    return Step(steps.CLOCKS, f"timens_offsets {text.decode().strip()!r}", a=text)
+
+
+def hostname(name: str) -> Step:
+    """sethostname(2)."""
+    return Step(steps.HOSTNAME, f"sethostname({name!r})", a=name.encode())
+
+
+def domainname(name: str) -> Step:
+    """setdomainname(2)."""
+    return Step(steps.DOMAINNAME, f"setdomainname({name!r})", a=name.encode())
+
+
+def loopback() -> Step:
+    """Bring lo up, as ``ip link set lo up`` does."""
+    return Step(steps.LOOPBACK, "lo up")
+
+
+PROPAGATIONS = {
+    "private": steps.MS_PRIVATE,
+    "slave": steps.MS_SLAVE,
+    "shared": steps.MS_SHARED,
+    "unbindable": steps.MS_UNBINDABLE,
+}
+
+
+def propagate(how: str) -> Step:
+    """Every mount of the namespace private, slave, shared or unbindable (mount_namespaces(7))."""
+    return Step(steps.PROPAGATE, f"mount(/, {how}, recursive)", flags=PROPAGATIONS[how] | steps.MS_REC, a=b"/")
+
+
+def mount(source: bytes | None, target: bytes, fstype: bytes | None, flags: int = 0, data: bytes | None = None) -> Step:
+    """mount(2)."""
+    what = f"mount({(fstype or source or b'').decode(errors='replace')} on {target.decode(errors='replace')})"
+    return Step(steps.MOUNT, what, flags=flags, a=source, b=target, c=fstype, d=data)
+
+
+def proc() -> Step:
+    """A fresh /proc, for the pid namespace that the mounting thread's children are in."""
+    return mount(b"proc", b"/proc", b"proc", steps.MS_NOSUID | steps.MS_NODEV | steps.MS_NOEXEC)
+
+
+def init() -> Step:
+    """Our tiny init as PID 1 of the new pid namespace."""
+    return Step(steps.INIT, "init (PID 1 of the new pid namespace)")
+
+
+def do(step: Step) -> int:
+    """Do one step in the calling thread; the kernel's answer: >= 0, or -errno."""
+    return steps.do(step.op, step.fd, step.fd2, step.flags, step.a, step.b, step.c, step.d)
