@@ -34,6 +34,10 @@ class Kind(enum.Flag):
     TIME = lib.CLONE_NEWTIME
     ALL = MNT | UTS | IPC | NET | PID | USER | CGROUP | TIME
 
+    def __contains__(self, other: Kind | str) -> bool:
+        """``Kind.NET in kinds``; a name does as well."""
+        return super().__contains__(row(other).kind if isinstance(other, str) else other)
+
     def __str__(self) -> str:
         return "|".join(row.name for row in rows(self)) or "none"
 

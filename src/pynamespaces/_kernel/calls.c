@@ -32,16 +32,18 @@ int pn_yield(void) { return sys0(__NR_sched_yield); }
    children: that is what a block changes.  `now` asks for the process's own. */
 struct source { int kind; unsigned ioctl; unsigned ioctl_now; const char *proc; const char *proc_now; };
 
+/* In the order in which a thread goes: mnt late, since a refusal after it may have parted
+   cwd and umask from the other threads'. */
 static const struct source sources[] = {
     {CLONE_NEWNET, PIDFD_GET_NET_NAMESPACE, PIDFD_GET_NET_NAMESPACE, "ns/net", "ns/net"},
-    {CLONE_NEWNS, PIDFD_GET_MNT_NAMESPACE, PIDFD_GET_MNT_NAMESPACE, "ns/mnt", "ns/mnt"},
     {CLONE_NEWUTS, PIDFD_GET_UTS_NAMESPACE, PIDFD_GET_UTS_NAMESPACE, "ns/uts", "ns/uts"},
     {CLONE_NEWIPC, PIDFD_GET_IPC_NAMESPACE, PIDFD_GET_IPC_NAMESPACE, "ns/ipc", "ns/ipc"},
     {CLONE_NEWCGROUP, PIDFD_GET_CGROUP_NAMESPACE, PIDFD_GET_CGROUP_NAMESPACE, "ns/cgroup", "ns/cgroup"},
-    {CLONE_NEWUSER, PIDFD_GET_USER_NAMESPACE, PIDFD_GET_USER_NAMESPACE, "ns/user", "ns/user"},
-    {CLONE_NEWPID, PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, PIDFD_GET_PID_NAMESPACE, "ns/pid_for_children", "ns/pid"},
     {CLONE_NEWTIME, PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE, PIDFD_GET_TIME_NAMESPACE, "ns/time_for_children",
      "ns/time"},
+    {CLONE_NEWPID, PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, PIDFD_GET_PID_NAMESPACE, "ns/pid_for_children", "ns/pid"},
+    {CLONE_NEWNS, PIDFD_GET_MNT_NAMESPACE, PIDFD_GET_MNT_NAMESPACE, "ns/mnt", "ns/mnt"},
+    {CLONE_NEWUSER, PIDFD_GET_USER_NAMESPACE, PIDFD_GET_USER_NAMESPACE, "ns/user", "ns/user"},
 };
 
 static const struct source *source_of(int kind)
@@ -72,47 +74,107 @@ static int of_pidfd(int pidfd, int kind, int now)
 int pn_of(int pidfd, int kind) { return of_pidfd(pidfd, kind, 0); }
 int pn_of_now(int pidfd, int kind) { return of_pidfd(pidfd, kind, 1); }
 
-/* The calling thread's namespace.  By pidfd first: three times as fast, and it needs no
-   /proc, which may belong to another pid namespace after a setns(mnt). */
-int pn_current(int kind)
+/* A descriptor from which pn_thread_namespace reads: a pidfd of the calling thread, which
+   is three times as fast as /proc and needs none (it may belong to another pid namespace
+   after a setns(mnt)); or its directory in /proc where the kernel is older than 6.11. */
+struct thread { int pidfd, proc; };
+
+static int thread_open(struct thread *thread)
+{
+    thread->proc = -1;
+    thread->pidfd = sys2(__NR_pidfd_open, sys0(__NR_gettid), PIDFD_THREAD);
+    return thread->pidfd == -EMFILE || thread->pidfd == -ENFILE ? thread->pidfd : 0;
+}
+
+static int thread_namespace(struct thread *thread, const struct source *source, int now)
+{
+    if (thread->pidfd >= 0) {
+        int fd = of_pidfd(thread->pidfd, source->kind, now);
+        if (fd != -ENOTTY)
+            return fd;
+    }
+    if (thread->proc < 0)
+        thread->proc = sys4(__NR_openat, AT_FDCWD, "/proc/thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (thread->proc < 0)
+        return thread->proc;
+    return sys4(__NR_openat, thread->proc, now ? source->proc_now : source->proc, O_RDONLY | O_CLOEXEC, 0);
+}
+
+static void thread_close(struct thread *thread)
+{
+    if (thread->pidfd >= 0)
+        sys1(__NR_close, thread->pidfd);
+    if (thread->proc >= 0)
+        sys1(__NR_close, thread->proc);
+}
+
+/* The calling thread's namespace; of pid and time the one its children go to, or its own (`now`). */
+int pn_current(int kind, int now)
 {
     const struct source *source = source_of(kind);
+    struct thread thread;
 
     if (!source)
         return -EINVAL;
-    int pidfd = sys2(__NR_pidfd_open, sys0(__NR_gettid), PIDFD_THREAD);
-    if (pidfd >= 0) {
-        int fd = of_pidfd(pidfd, kind, 0);
-        sys1(__NR_close, pidfd);
-        if (fd != -ENOTTY)
-            return fd;
-    } else if (pidfd == -EMFILE || pidfd == -ENFILE) {
-        return pidfd;
-    }
-    int task = sys4(__NR_openat, AT_FDCWD, "/proc/thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    if (task < 0)
-        return task;
-    int fd = sys4(__NR_openat, task, source->proc, O_RDONLY | O_CLOEXEC, 0);
-    sys1(__NR_close, task);
+    int fd = thread_open(&thread);
+    if (fd >= 0)
+        fd = thread_namespace(&thread, source, now);
+    thread_close(&thread);
     return fd;
 }
 
-/* The same, and sure to let this thread come back: the way home needs CAP_SYS_ADMIN over
-   its owner, which cannot be had where the owner lies outside our user namespace.
-   -EPERM then, before anything has changed. */
-int pn_home(int kind)
+static int same(int fd, uint64_t dev, uint64_t ino)
 {
-    int fd = pn_current(kind);
+    struct stat status;
 
-    if (fd < 0)
-        return fd;
-    int owner = sys3(__NR_ioctl, fd, NS_GET_USERNS, 0);
-    if (owner >= 0) {
-        sys1(__NR_close, owner);
-        return fd;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    return status.st_dev == dev && status.st_ino == ino;
+}
+
+/* The ways home of the calling thread, in the order in which to go: fds[i] for the i-th of
+   `kinds` in the order of `sources`, opened before anything changes.  With `targets`, their
+   (device, inode) pairs in the same order, the kinds that are the same already get -1.
+
+   Coming home needs CAP_SYS_ADMIN over the home's owner, which nobody has where the owner
+   lies outside our user namespace: -EPERM, and fds[0] is the kind that has no way home. */
+int pn_homes(int kinds, const char *targets, int *fds)
+{
+    struct thread thread;
+    int n = 0, answer = thread_open(&thread), kind = 0;
+
+    for (size_t i = 0; answer >= 0 && i < sizeof sources / sizeof *sources; i++) {
+        if (!(sources[i].kind & kinds))
+            continue;
+        kind = sources[i].kind;
+        int fd = answer = thread_namespace(&thread, &sources[i], 0);
+        if (fd < 0)
+            break;
+        if (targets) {
+            uint64_t target[2];
+            memcpy(target, targets + (size_t)n * sizeof target, sizeof target);
+            answer = same(fd, target[0], target[1]);
+        } else {
+            answer = 0;
+        }
+        if (answer == 0) {
+            answer = sys3(__NR_ioctl, fd, NS_GET_USERNS, 0);
+            if (answer >= 0)
+                sys1(__NR_close, answer);
+        } else if (answer > 0) {
+            sys1(__NR_close, fd);
+            fd = -1;
+        }
+        fds[n++] = fd;
     }
-    sys1(__NR_close, fd);
-    return owner;
+    thread_close(&thread);
+    if (answer >= 0)
+        return n;
+    while (n > 0)
+        if (fds[--n] >= 0)
+            sys1(__NR_close, fds[n]);
+    fds[0] = kind;
+    return answer;
 }
 
 /* ---- nsfs: ioctl_nsfs(2) ---- */
@@ -128,13 +190,6 @@ long long pn_nsfs_owner_uid(int fd)
     return answer < 0 ? answer : (long long)uid;
 }
 
-long long pn_nsfs_serial(int fd)
-{
-    uint64_t id = 0;
-    long answer = sys3(__NR_ioctl, fd, NS_GET_ID, &id);
-    return answer < 0 ? answer : (long long)id;
-}
-
 /* direction: NS_GET_PID_FROM_PIDNS, …TGID_FROM…, PID_IN, TGID_IN as 0…3. */
 int pn_nsfs_translate(int fd, int direction, int pid)
 {
@@ -146,7 +201,7 @@ int pn_nsfs_translate(int fd, int direction, int pid)
     return sys3(__NR_ioctl, fd, calls[direction], pid);
 }
 
-/* out: device, inode. */
+/* out: device, inode, and the 64-bit id, 0 where the kernel (before 6.18) has none. */
 int pn_identity(int fd, unsigned long long *out)
 {
     struct stat status;
@@ -155,16 +210,9 @@ int pn_identity(int fd, unsigned long long *out)
         return -errno;
     out[0] = status.st_dev;
     out[1] = status.st_ino;
+    out[2] = 0;
+    sys3(__NR_ioctl, fd, NS_GET_ID, &out[2]);
     return 0;
-}
-
-int pn_same(int fd, unsigned long long dev, unsigned long long ino)
-{
-    struct stat status;
-
-    if (fstat(fd, &status) < 0)
-        return -errno;
-    return status.st_dev == dev && status.st_ino == ino;
 }
 
 int pn_is_nsfs(int fd)

@@ -19,18 +19,16 @@
 /* calls.c */
 int pn_unshare(long long flags);
 int pn_setns(int fd, int kinds);
-int pn_current(int kind);
-int pn_home(int kind);
+int pn_current(int kind, int now);
+int pn_homes(int kinds, const char *targets, int *fds);
 int pn_of(int pidfd, int kind);
 int pn_of_now(int pidfd, int kind);
 long long pn_nsfs_type(int fd);
 int pn_nsfs_owner(int fd);
 int pn_nsfs_parent(int fd);
 long long pn_nsfs_owner_uid(int fd);
-long long pn_nsfs_serial(int fd);
 int pn_nsfs_translate(int fd, int direction, int pid);
 int pn_identity(int fd, unsigned long long *out);
-int pn_same(int fd, unsigned long long dev, unsigned long long ino);
 int pn_is_nsfs(int fd);
 int pn_pidfd_open(int pid, unsigned flags);
 int pn_pidfd_getfd(int pidfd, int fd);

@@ -6,16 +6,12 @@ from pynamespaces._kernel._ffi import ffi, lib
 from pynamespaces._kernel.answers import checked
 
 
-def identity(fd: int) -> tuple[int, int]:
-    """``fstat``: (device, inode)."""
-    out = ffi.new("unsigned long long[2]")
+def identity(fd: int) -> tuple[int, int, int | None]:
+    """``fstat`` and ``NS_GET_ID``: (device, inode, 64-bit id that is never used again, None before Linux 6.18)."""
+    out = ffi.new("unsigned long long[3]")
     checked(lib.pn_identity(fd, out), "fstat")
-    return out[0], out[1]
-
-
-def same(fd: int, dev: int, ino: int) -> bool:
-    """Is this descriptor that (device, inode)?"""
-    return checked(lib.pn_same(fd, dev, ino), "fstat") == 1
+    dev, ino, serial = out
+    return dev, ino, serial or None
 
 
 def is_namespace(fd: int) -> bool:
@@ -41,12 +37,6 @@ def parent(fd: int) -> int:
 def owner_uid(fd: int) -> int:
     """``NS_GET_OWNER_UID``: its creator's uid as seen from here (user only: else EINVAL)."""
     return checked(lib.pn_nsfs_owner_uid(fd), "ioctl(NS_GET_OWNER_UID)")
-
-
-def serial(fd: int) -> int | None:
-    """``NS_GET_ID``: the 64-bit id that is never used again; None before Linux 6.18."""
-    answer = lib.pn_nsfs_serial(fd)
-    return None if answer < 0 else answer
 
 
 def translate_pid(fd: int, direction: int, pid: int) -> int | None:

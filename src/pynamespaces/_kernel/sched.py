@@ -30,14 +30,9 @@ def alone() -> bool:
     return lib.pn_unshare(lib.CLONE_THREAD) >= 0
 
 
-def current(kind: int) -> int:
-    """A descriptor of the calling thread's namespace (pid, time: its children's)."""
-    return checked(lib.pn_current(kind), "open the current namespace")
-
-
-def home(kind: int) -> int:
-    """The same, refused with EPERM where this thread could never come back to it."""
-    return checked(lib.pn_home(kind), "open the way home")
+def current(kind: int, *, for_children: bool = False) -> int:
+    """A descriptor of the calling thread's namespace (pid, time: its own, or that of its children)."""
+    return checked(lib.pn_current(kind, not for_children), "open the current namespace")
 
 
 def sched_yield() -> None:

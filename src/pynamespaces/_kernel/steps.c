@@ -40,7 +40,7 @@ static long propagate(const char *path, unsigned long flags)
         sys1(__NR_close, root);
         return cwd;
     }
-    long self = pn_current(CLONE_NEWNS);
+    long self = pn_current(CLONE_NEWNS, 1);
     answer = self < 0 ? self : sys2(__NR_setns, self, CLONE_NEWNS);
     if (answer >= 0) {
         answer = sys5(__NR_mount, 0, path, 0, flags, 0);

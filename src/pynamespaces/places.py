@@ -1,0 +1,78 @@
+"""Place: somewhere code can run.  A place makes a plan, and every verb is a place plus an executor of plans.
+
+`NamespaceSet` is the place of existing namespaces, `Isolation` describes new ones.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Sequence
+    from os import PathLike
+    from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
+
+    from pynamespaces.processes import Popen
+    from pynamespaces.workers import Executor
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+    Arguments: TypeAlias = (
+        "str | bytes | PathLike[str] | PathLike[bytes] | Sequence[str | bytes | PathLike[str] | PathLike[bytes]]"
+    )
+
+
+class Place:
+    """The verbs that `NamespaceSet` and `Isolation` share; each imports its executor where it is called."""
+
+    __slots__ = ()
+
+    def run(self, argv: Arguments, **kwargs: Any) -> subprocess.CompletedProcess[Any]:
+        """Run a command inside and wait for it: `subprocess.run` with its arguments.
+
+        Returns:
+            subprocess.CompletedProcess
+        """
+        from pynamespaces import processes
+
+        return processes.run(self, argv, **kwargs)
+
+    def Popen(self, argv: Arguments, **kwargs: Any) -> Popen:  # noqa: N802 (subprocess's name)
+        """Start a command inside: a `subprocess.Popen` with ``.namespaces`` and ``.pidfd``."""
+        from pynamespaces import processes
+
+        return processes.Popen(self, argv, **kwargs)
+
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function in a child inside; its value, or its exception with the remote traceback as cause."""
+        from pynamespaces import calls
+
+        return calls.call(self, function, *args, **kwargs)
+
+    def apply(
+        self,
+        function: Callable[..., T],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        start: Literal["fork", "spawn"] = "fork",
+    ) -> T:
+        """`call` with limits.
+
+        Args:
+            function: what to run.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+            timeout: seconds after which everything inside is killed, and TimeoutError.
+            start: "spawn" for a fresh interpreter inside, for programs with threads.
+        """
+        from pynamespaces import calls
+
+        return calls.apply(self, function, args, kwargs, timeout=timeout, start=start)
+
+    def executor(self, max_workers: int = 1, *, start: Literal["fork", "spawn"] = "fork") -> Executor:
+        """A `concurrent.futures.Executor` whose workers live inside: a call costs a message, not a fork."""
+        from pynamespaces import workers
+
+        return workers.Executor(self, max_workers, start=start)

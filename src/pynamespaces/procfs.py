@@ -1,0 +1,64 @@
+"""What /proc says of tasks: always thread-self or a held process, never self."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pynamespaces.kinds import Row
+
+
+def threads() -> list[tuple[int, str]]:
+    """The other threads of this process: (tid, name).
+
+    From /proc/self/task, since the threading module does not know the threads of C libraries.
+    """
+    from _thread import get_native_id
+
+    own = get_native_id()
+    found = []
+    for entry in _listdir("/proc/self/task"):
+        tid = int(entry)
+        if tid == own:
+            continue
+        name = read_text(f"/proc/self/task/{tid}/comm")
+        if name is not None:
+            found.append((tid, name.strip()))
+    return found
+
+
+def describe_threads() -> str:
+    """The other threads in words: ``"ThreadPoolExecu (tid 123), jemalloc_bg (tid 124)"``."""
+    return ", ".join(f"{name} (tid {tid})" for tid, name in threads())
+
+
+def open_namespace(pid: int, row: Row, *, for_children: bool = False) -> int:
+    """Open /proc/PID/ns/KIND; the caller holds the process and checks afterwards that it still lives."""
+    name = row.children if for_children else row.name
+    return os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def pid_of_pidfd(pidfd: int) -> int:
+    """The process id behind a pidfd, in this process's pid namespace: -1 once reaped, 0 if it is not visible."""
+    text = read_text(f"/proc/thread-self/fdinfo/{pidfd}") or ""
+    for line in text.splitlines():
+        if line.startswith("Pid:"):
+            return int(line[4:])
+    return -1
+
+
+def read_text(path: str) -> str | None:
+    """A small file's text, or None where it cannot be read: the task ended, or it is none of our business."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _listdir(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
