@@ -6,7 +6,7 @@ import os
 
 from pynamespaces import causes, kinds, procfs
 from pynamespaces._kernel import nsfs, pidfd, sched
-from pynamespaces.errors import NamespaceError, NotPermitted, refusal
+from pynamespaces.errors import NamespaceError, refusal
 from pynamespaces.ids import NamespaceId
 from pynamespaces.kinds import Kind, Row
 from pynamespaces.pidfds import open_process, warn_unclosed

@@ -31,7 +31,7 @@ class PidFd:
 
     def __init__(self, fd: int, /) -> None:
         self._fd = -1
-        if not isinstance(fd, int) or isinstance(fd, bool):
+        if type(fd) is not int:
             raise TypeError(f"expected a pidfd (int), got {fd!r}")
         text = procfs.read_text(f"/proc/thread-self/fdinfo/{fd}")
         if text is not None and "\nPid:" not in text:
@@ -118,7 +118,7 @@ def open_process(target: Process) -> tuple[int, bool]:
 
 
 def _open_pid(pid: int) -> int:
-    if not isinstance(pid, int) or isinstance(pid, bool):
+    if type(pid) is not int:
         raise TypeError(f"expected a process id, got {pid!r}")
     if not 0 < pid < 2**31:
         raise ValueError(f"not a process id: {pid}; expected 1 to {2**31 - 1}")

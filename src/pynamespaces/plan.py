@@ -99,6 +99,10 @@ def init() -> Step:
     return Step(steps.INIT, "init (PID 1 of the new pid namespace)")
 
 
-def do(step: Step) -> int:
-    """Do one step in the calling thread; the kernel's answer: >= 0, or -errno."""
-    return steps.do(step.op, step.fd, step.fd2, step.flags, step.a, step.b, step.c, step.d)
+def do(step: Step, *, in_child: bool = False) -> int:
+    """Do one step in the calling thread, or in a child that shares all with it but its pid namespace.
+
+    Returns:
+        the kernel's answer: >= 0, or -errno.
+    """
+    return steps.do(step.op, step.fd, step.fd2, step.flags, step.a, step.b, step.c, step.d, in_child=in_child)

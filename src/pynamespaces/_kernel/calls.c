@@ -232,12 +232,14 @@ int pn_pidfd_open(int pid, unsigned flags) { return sys2(__NR_pidfd_open, pid, f
 int pn_pidfd_getfd(int pidfd, int fd) { return sys3(__NR_pidfd_getfd, pidfd, fd, 0); }
 int pn_pidfd_send_signal(int pidfd, int signal) { return sys4(__NR_pidfd_send_signal, pidfd, signal, 0, 0); }
 
-/* 1 while the process runs, 0 once it has ended (reaped or not). */
-int pn_pidfd_alive(int pidfd)
+/* 1 while the process runs, 0 once it has ended (reaped or not); waits for that so long. */
+int pn_pidfd_alive(int pidfd, int milliseconds)
 {
     struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN, .revents = 0};
-    struct timespec none = {0, 0};
-    long answer = sys5(__NR_ppoll, &poll_fd, 1, &none, 0, 0);
+    struct timespec wait = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
+    long answer = sys5(__NR_ppoll, &poll_fd, 1, &wait, 0, 0);
+    if (answer == -EINTR)
+        return 1;
     if (answer < 0)
         return answer;
     return answer == 0;

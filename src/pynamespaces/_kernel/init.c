@@ -80,6 +80,7 @@ __asm__(".text\n.globl pn_start\n.hidden pn_start\n.type pn_start, @function\n"
 
 struct spawn {
     int image, parent, error;
+    struct pn_clone_args args;
 };
 
 /* In the child, on its own stack, in our memory: the caller is suspended (CLONE_VFORK). */
@@ -88,7 +89,6 @@ static int become_init(void *data)
     struct spawn *spawn = data;
     static char *const argv[] = {(char *)"pynamespaces-init", 0};
     static char *const envp[] = {0};
-    long answer;
 
     /* Move both out of the way of 3 and 4 first. */
     long parent = sys3(__NR_fcntl, spawn->parent, F_DUPFD, 5);
@@ -106,39 +106,66 @@ static int become_init(void *data)
             sys1(__NR_close, fd);
     sys1(__NR_chdir, "/");
     sys0(__NR_setsid);
-    answer = sys5(__NR_execveat, IMAGE_FD, "", argv, envp, AT_EMPTY_PATH);
-    spawn->error = answer;
+    spawn->error = sys5(__NR_execveat, IMAGE_FD, "", argv, envp, AT_EMPTY_PATH);
     return 1;
 }
 
-/* PID 1 of the pid namespace this thread's children go to (or of a new one, with `kinds`).
-   0, or -errno with nothing left over; *pidfd holds the init. */
-int pn_init_spawn(int image, int kinds, int *pidfd)
+/* A child in the pid namespace that our children go to: only from there can a namespace
+   below it be made.  It shares our descriptors, so that the pidfd arrives here, and its
+   child is ours (CLONE_PARENT). */
+static int spawn_below(void *data)
 {
-    _Alignas(16) char stack[8192];
-    struct spawn spawn = {.image = image, .parent = -1, .error = 0};
+    struct spawn *spawn = data;
+    long child = clone_and_run(&spawn->args, become_init, spawn);
+    if (child < 0)
+        spawn->error = child;
+    return 0;
+}
+
+/* PID 1: of a new pid namespace with kinds = CLONE_NEWPID, below the one that this thread's
+   children go to if `below`; or with kinds = 0 of the one they go to, which has none yet.
+   0, or -errno with nothing left over; *pidfd holds the init. */
+int pn_init_spawn(int image, int kinds, int below, int *pidfd)
+{
+    _Alignas(16) char stack[8192], outer[8192];
+    struct spawn spawn = {.image = image};
     uint64_t all = ~0ULL, mask = 0;
     int held = -1;
 
     spawn.parent = sys2(__NR_pidfd_open, sys0(__NR_getpid), 0);
     if (spawn.parent < 0)
         return spawn.parent;
-    struct pn_clone_args args = {
+    spawn.args = (struct pn_clone_args){
         .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | (unsigned)kinds,
         .pidfd = (uintptr_t)&held,
-        .exit_signal = SIGCHLD,
+        .exit_signal = below ? 0 : SIGCHLD,
         .stack = (uintptr_t)stack,
         .stack_size = sizeof stack,
     };
+    struct pn_clone_args helper = {
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_FILES,
+        .exit_signal = 0,
+        .stack = (uintptr_t)outer,
+        .stack_size = sizeof outer,
+    };
+    if (below)
+        spawn.args.flags |= CLONE_PARENT;
+
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, &mask, SIGSET_BYTES);
-    long child = clone_and_run(&args, become_init, &spawn);
+    long child = below ? clone_and_run(&helper, spawn_below, &spawn)
+                       : clone_and_run(&spawn.args, become_init, &spawn);
+    if (below && child > 0)
+        sys4(__NR_wait4, child, 0, __WALL, 0);
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, SIGSET_BYTES);
     sys1(__NR_close, spawn.parent);
     if (child < 0)
         return child;
     if (spawn.error < 0) {
-        sys4(__NR_wait4, child, 0, __WALL, 0);
-        sys1(__NR_close, held);
+        if (held >= 0) {
+            siginfo_t info;
+            sys5(__NR_waitid, 3 /* P_PIDFD */, held, &info, WEXITED | __WALL, 0);
+            sys1(__NR_close, held);
+        }
         return spawn.error;
     }
     *pidfd = held;

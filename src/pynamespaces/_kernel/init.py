@@ -15,11 +15,15 @@ def image() -> int:
     return checked(lib.pn_openat(lib.AT_FDCWD, os.fsencode(path), os.O_RDONLY, 0), "open", path)
 
 
-def spawn(image: int, kinds: int = 0) -> int:
-    """Start PID 1 of the pid namespace that this thread's children go to; a pidfd of it.
+def spawn(image: int, *, new: bool = True, below: bool = False) -> int:
+    """Start PID 1; a pidfd of it.
 
-    ENOMEM: that namespace has had a PID 1 that died, and can have no process any more.
+    Args:
+        image: what `image` opened.
+        new: of a new pid namespace; else of the one that this thread's children go to, which has had none
+            (ENOMEM: it has had one that died, and can have no process any more).
+        below: make the new one below the one that this thread's children go to, not below this process's own.
     """
     pidfd = ffi.new("int *")
-    checked(lib.pn_init_spawn(image, kinds, pidfd), "clone3")
+    checked(lib.pn_init_spawn(image, lib.CLONE_NEWPID if new else 0, below, pidfd), "clone3")
     return int(pidfd[0])

@@ -33,7 +33,7 @@ int pn_is_nsfs(int fd);
 int pn_pidfd_open(int pid, unsigned flags);
 int pn_pidfd_getfd(int pidfd, int fd);
 int pn_pidfd_send_signal(int pidfd, int signal);
-int pn_pidfd_alive(int pidfd);
+int pn_pidfd_alive(int pidfd, int milliseconds);
 int pn_pidfd_reap(int pidfd);
 int pn_socket_netns(int socket);
 int pn_openat(int dirfd, const char *path, int flags, int mode);
@@ -60,8 +60,10 @@ int pn_prctl(int option, unsigned long a, unsigned long b, unsigned long c);
 int pn_do_step(const struct pn_step *step);
 int pn_step(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b, const char *c,
             const char *d);
+int pn_step_in_child(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b,
+                     const char *c, const char *d);
 
 /* init.c */
-int pn_init_spawn(int image, int kinds, int *pidfd);
+int pn_init_spawn(int image, int kinds, int below, int *pidfd);
 
 #endif

@@ -78,3 +78,8 @@ def fchdir(fd: int) -> None:
 def chroot(path: bytes) -> None:
     """``chroot(path)``; needs CAP_SYS_CHROOT."""
     checked(lib.pn_chroot(path), "chroot", os.fsdecode(path))
+
+
+def open_directory(path: bytes) -> int:
+    """``open(path, O_PATH | O_DIRECTORY)``: a place to come back to."""
+    return checked(lib.pn_openat(HERE, path, os.O_PATH | os.O_DIRECTORY, 0), "open", os.fsdecode(path))

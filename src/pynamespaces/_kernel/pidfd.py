@@ -27,9 +27,9 @@ def namespace(pidfd: int, kind: int, *, for_children: bool = False) -> int | Non
     return None if answer == -25 else checked(answer, "ioctl(PIDFD_GET_NAMESPACE)")
 
 
-def alive(pidfd: int) -> bool:
-    """Has the process not ended yet?  (A zombie has.)"""
-    return checked(lib.pn_pidfd_alive(pidfd), "poll") == 1
+def alive(pidfd: int, milliseconds: int = 0) -> bool:
+    """Has the process not ended yet?  (A zombie has.)  Waits so long for it to end."""
+    return checked(lib.pn_pidfd_alive(pidfd, milliseconds), "poll") == 1
 
 
 def reap(pidfd: int) -> bool:

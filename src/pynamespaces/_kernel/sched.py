@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from pynamespaces._kernel._ffi import lib
+from pynamespaces._kernel._ffi import ffi, lib
 from pynamespaces._kernel.answers import checked
+
+EINVAL = 22
+#: The order in which a thread goes into several kinds, as in calls.c.
+ORDER = (
+    lib.CLONE_NEWNET,
+    lib.CLONE_NEWUTS,
+    lib.CLONE_NEWIPC,
+    lib.CLONE_NEWCGROUP,
+    lib.CLONE_NEWTIME,
+    lib.CLONE_NEWPID,
+    lib.CLONE_NEWNS,
+)
 
 
 def unshare(flags: int) -> None:
@@ -14,11 +26,6 @@ def unshare(flags: int) -> None:
 def setns(fd: int, kinds: int) -> None:
     """``setns(fd, kinds)``: the calling thread into a namespace, or into several of a pidfd's process."""
     checked(lib.pn_setns(fd, kinds), "setns")
-
-
-def unshare_fs() -> None:
-    """``unshare(CLONE_FS)``: cwd, root and umask of this thread's own; cannot be undone."""
-    checked(lib.pn_unshare(lib.CLONE_FS), "unshare(CLONE_FS)")
 
 
 def alone() -> bool:
@@ -33,6 +40,30 @@ def alone() -> bool:
 def current(kind: int, *, for_children: bool = False) -> int:
     """A descriptor of the calling thread's namespace (pid, time: its own, or that of its children)."""
     return checked(lib.pn_current(kind, not for_children), "open the current namespace")
+
+
+def homes(kinds: int, targets: bytes | None = None) -> tuple[int, list[int]]:
+    """The ways home of the calling thread, opened before anything changes.
+
+    Args:
+        kinds: CLONE_NEW* flags.
+        targets: (device, inode) pairs as native 64-bit numbers, one for each kind in `ORDER`.
+
+    Returns:
+        0 and a descriptor for each kind in `ORDER`, -1 for a kind that is in its target already; or -errno and the
+        kind for which there is none.  EPERM: its owner lies outside this thread's user namespace.
+    """
+    fds = ffi.new("int[8]")
+    answer = lib.pn_homes(kinds, ffi.NULL if targets is None else targets, fds)
+    return (0, [fds[i] for i in range(answer)]) if answer >= 0 else (answer, [fds[0]])
+
+
+def go(fd: int, kind: int) -> int:
+    """``setns(fd, kind)``: >= 0, or -errno; with mnt, cwd and umask are first parted from other threads' if need be."""
+    answer = lib.pn_setns(fd, kind)
+    if answer == -EINVAL and kind == lib.CLONE_NEWNS and lib.pn_unshare(lib.CLONE_FS) >= 0:
+        answer = lib.pn_setns(fd, kind)
+    return answer
 
 
 def sched_yield() -> None:

@@ -1,7 +1,8 @@
 /* The one interpreter of steps.  Async-signal-safe: raw system calls and the stack only. */
+#include "clone.h"
 #include "kernel.h"
 
-#include <string.h>
+#include <sys/wait.h>
 
 #ifndef MS_PRIVATE
 #define MS_PRIVATE (1 << 18)
@@ -92,4 +93,35 @@ int pn_step(int op, int fd, int fd2, unsigned long long flags, const char *a, co
 {
     struct pn_step step = {op, fd, fd2, flags, a, b, c, d};
     return pn_do_step(&step);
+}
+
+struct errand { struct pn_step step; int answer; };
+
+static int run_errand(void *data)
+{
+    struct errand *errand = data;
+    errand->answer = pn_do_step(&errand->step);
+    return 0;
+}
+
+/* The same, done by a child that shares everything with this thread but its pid namespace:
+   a proc mount shows the pid namespace of the process that mounts it. */
+int pn_step_in_child(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b,
+                     const char *c, const char *d)
+{
+    _Alignas(16) char stack[16384];
+    struct errand errand = {{op, fd, fd2, flags, a, b, c, d}, -ECHILD};
+    struct pn_clone_args args = {
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_FS,
+        .stack = (uintptr_t)stack,
+        .stack_size = sizeof stack,
+    };
+    uint64_t all = ~0ULL, mask = 0;
+
+    sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof mask);
+    long child = clone_and_run(&args, run_errand, &errand);
+    if (child > 0)
+        sys4(__NR_wait4, child, 0, __WALL, 0);
+    sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof mask);
+    return child < 0 ? child : errand.answer;
 }

@@ -26,11 +26,24 @@ MS_UNBINDABLE = lib.MS_UNBINDABLE
 
 
 def do(
-    op: int, fd: int, fd2: int, flags: int, a: bytes | None, b: bytes | None, c: bytes | None, d: bytes | None
+    op: int,
+    fd: int,
+    fd2: int,
+    flags: int,
+    a: bytes | None,
+    b: bytes | None,
+    c: bytes | None,
+    d: bytes | None,
+    *,
+    in_child: bool = False,
 ) -> int:
-    """Do one step in the calling thread: >= 0, or -errno (the caller knows the step's name for the error)."""
+    """Do one step in the calling thread: >= 0, or -errno (the caller knows the step's name for the error).
+
+    With `in_child` a child does it that shares all but the pid namespace with the thread.
+    """
     null = ffi.NULL
-    return lib.pn_step(
+    call = lib.pn_step_in_child if in_child else lib.pn_step
+    return call(
         op,
         fd,
         fd2,

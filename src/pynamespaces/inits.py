@@ -1,0 +1,95 @@
+"""The inits of pid blocks: one tiny PID 1 for each, ended with the block and reaped when that can be."""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+
+from pynamespaces._kernel import init, pidfd
+
+_SIGKILL = 9
+_SIGUSR1 = 10
+
+_lock = allocate_lock()
+_ended: list[int] = []  # pidfds of killed inits that could not be reaped yet
+_generation = 0  # forks since the first pid block: a forked child must not kill its parent's inits
+_prepared = False
+
+
+def start(*, new: bool = True, below: bool = False) -> int:
+    """Start PID 1 of a pid namespace (see `_kernel.init.spawn`); a pidfd of it."""
+    _prepare()
+    sweep()
+    image = init.image()
+    try:
+        return init.spawn(image, new=new, below=below)
+    finally:
+        os.close(image)
+
+
+def generation() -> int:
+    """Changes in a forked child: what was started before belongs to the parent."""
+    return _generation
+
+
+def keep(held: int) -> None:
+    """Let an init outlive this process: what persisting its namespace asks for."""
+    pidfd.send_signal(held, _SIGUSR1)
+
+
+def end(held: int) -> None:
+    """Kill an init, and with it everything in its namespace; wait for that, but never for zombies of others.
+
+    An init cannot be reaped while a process that was put into its namespace from outside, a `subprocess` of the
+    block, has not been reaped by its own parent.  It is reaped at the next pid block or at exit then.
+    """
+    try:
+        pidfd.send_signal(held, _SIGKILL)
+    except ProcessLookupError:
+        pass  # somebody's wait() for any child has reaped it
+    for _ in range(50):
+        if not pidfd.alive(held, 20) or _zombies():
+            break
+    with _lock:
+        _ended.append(held)
+    sweep()
+
+
+def sweep() -> None:
+    """Reap the killed inits that can be reaped now."""
+    with _lock:
+        _ended[:] = [held for held in _ended if not _reaped(held)]
+
+
+def _reaped(held: int) -> bool:
+    if not pidfd.reap(held):
+        return False
+    os.close(held)
+    return True
+
+
+def _zombies() -> bool:
+    """Has this process a child that has ended and waits for its `wait`?"""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
+
+
+def _prepare() -> None:
+    global _prepared
+    if not _prepared:
+        import atexit
+
+        _prepared = True
+        atexit.register(sweep)
+        os.register_at_fork(after_in_child=_forked)
+
+
+def _forked() -> None:
+    global _generation, _lock
+    _generation += 1
+    _lock = allocate_lock()
+    for held in _ended:
+        os.close(held)
+    _ended.clear()
