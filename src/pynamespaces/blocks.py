@@ -216,7 +216,7 @@ class Unshare(Block):
             if flags & ways.PID and self._init:
                 frame.generation = inits.generation()
                 frame.init = inits.start(below=_elsewhere())
-                _follow(frame.init)
+                ways.follow_init(frame.init)
             self._furnish(flags, None)
             fds = ways.open_homes(flags)
             for position, flag in enumerate(flag for flag in sched.ORDER if flag & flags):
@@ -269,27 +269,6 @@ class Unshare(Block):
                     answer = plan.do(step, in_child=bool(kind == ways.MNT and flags & ways.PID and self._init))
                     if answer < 0:
                         raise refusal(-answer, step=str(step), hint=causes.why(-answer, str(step)))
-
-
-def _follow(init: int) -> None:
-    """Send this thread's children into the pid namespace of its new init."""
-    from pynamespaces._kernel import pidfd
-
-    fd = pidfd.namespace(init, ways.PID)
-    if fd is None:
-        fd = os.open(f"/proc/{_pid_of(init)}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        answer = sched.go(fd, ways.PID)
-        if answer < 0:
-            raise refusal(-answer, step="setns(pid) to the new init's", hint=causes.why(-answer, "setns(pid)"))
-    finally:
-        os.close(fd)
-
-
-def _pid_of(init: int) -> int:
-    from pynamespaces import procfs
-
-    return procfs.pid_of_pidfd(init)
 
 
 def _elsewhere() -> bool:

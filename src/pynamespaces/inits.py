@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock
 
+from pynamespaces import procfs
 from pynamespaces._kernel import init, pidfd
-
-_SIGKILL = 9
-_SIGUSR1 = 10
 
 _lock = allocate_lock()
 _ended: list[int] = []  # pidfds of killed inits that could not be reaped yet
@@ -33,26 +31,35 @@ def generation() -> int:
 
 
 def keep(held: int) -> None:
-    """Let an init outlive this process: what persisting its namespace asks for."""
-    pidfd.send_signal(held, _SIGUSR1)
+    """Let an init outlive what it works for: once for each name under which its namespace is kept."""
+    pidfd.send_signal(held, init.KEEP)
+
+
+def release(held: int) -> None:
+    """Take one `keep` back: it ends with the last, if what it works for has ended."""
+    pidfd.send_signal(held, init.RELEASE)
 
 
 def end(held: int) -> None:
-    """Kill an init, and with it everything in its namespace; wait for that, but never for zombies of others.
+    """End an init unless it is kept, and with it everything in its namespace; wait for that, but not for zombies.
 
     An init cannot be reaped while a process that was put into its namespace from outside, a `subprocess` of the
     block, has not been reaped by its own parent.  It is reaped at the next pid block or at exit then.
     """
     try:
-        pidfd.send_signal(held, _SIGKILL)
+        pidfd.send_signal(held, init.END)
     except ProcessLookupError:
         pass  # somebody's wait() for any child has reaped it
     for _ in range(50):
-        if not pidfd.alive(held, 20) or _zombies():
+        if not pidfd.alive(held, 20) or _zombies() or _kept(held):
             break
     with _lock:
         _ended.append(held)
     sweep()
+
+
+def _kept(held: int) -> bool:
+    return procfs.read_text(f"/proc/{procfs.pid_of_pidfd(held)}/comm") == init.KEPT
 
 
 def sweep() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from _collections_abc import Mapping
+from _collections_abc import ItemsView, KeysView, Mapping
 
 from pynamespaces import handles, kinds, pidfds
 from pynamespaces.handles import Namespace
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pynamespaces.pidfds import Process
 
 
-class NamespaceSet(Place, Mapping[Kind, Namespace]):
+class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
     """An immutable mapping from Kind to Namespace, in the order mnt, uts, ipc, net, pid, user, cgroup, time.
 
     It holds its own share in each namespace: closing what it was made from does not close it, nor the other way round.
@@ -151,7 +151,8 @@ class NamespaceSet(Place, Mapping[Kind, Namespace]):
         """A ``with`` block in these namespaces; see `pynamespaces.enter`."""
         from pynamespaces import blocks
 
-        return blocks.enter(self, *kinds_)
+        kinds.parse(*kinds_)
+        return blocks.Enter(lambda: self.only(*kinds_) if kinds_ else self._sharing(self._by_flag.values()))
 
     def persist(self, name: PathLike, /, *, store: PathLike | None = None) -> None:
         """Keep these namespaces after their last process, under a saved name or in a directory.
@@ -202,7 +203,7 @@ class NamespaceSet(Place, Mapping[Kind, Namespace]):
 
     def __contains__(self, kind: object, /) -> bool:
         try:
-            return kinds.row(kind).flag in self._by_flag  # type: ignore[arg-type]
+            return kinds.row(kind).flag in self._by_flag
         except (TypeError, ValueError):
             return False
 
@@ -212,6 +213,12 @@ class NamespaceSet(Place, Mapping[Kind, Namespace]):
 
     def __iter__(self) -> Iterator[Kind]:
         return iter([namespace.kind for namespace in self._by_flag.values()])
+
+    def keys(self) -> KeysView[Kind]:
+        return KeysView(self)
+
+    def items(self) -> ItemsView[Kind, Namespace]:
+        return ItemsView(self)
 
     def __len__(self) -> int:
         return len(self._by_flag)

@@ -11,7 +11,7 @@ import os
 from _thread import _local
 
 from pynamespaces import causes, inits, kinds, procfs
-from pynamespaces._kernel import mount, sched
+from pynamespaces._kernel import mount, pidfd, sched
 from pynamespaces.errors import NotPermitted, NotSupported, RestoreError, refusal
 from pynamespaces.kinds import Kind
 
@@ -28,6 +28,9 @@ TIME = Kind.TIME.value
 
 EUSERS = 87
 ELSEWHERE = "processes and functions can go there: use run, call or executor"
+
+#: This process became root of a user namespace of its own: mounts that it makes end with it.
+moved = False
 
 _thread = _local()
 
@@ -206,6 +209,19 @@ def undo(frame: Frame) -> None:
             os.close(held)
     if failed is not None:
         _spend(failed)
+
+
+def follow_init(held: int) -> None:
+    """Send this thread's children into the pid namespace of its new init."""
+    fd = pidfd.namespace(held, PID)
+    if fd is None:
+        fd = os.open(f"/proc/{procfs.pid_of_pidfd(held)}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        answer = sched.go(fd, PID)
+        if answer < 0:
+            raise refusal(-answer, step="setns(pid) to the new init's", hint=causes.why(-answer, "setns(pid)"))
+    finally:
+        os.close(fd)
 
 
 def outermost_mounts() -> Frame | None:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+from struct import pack
 
 from pynamespaces._kernel import _ffi
 from pynamespaces._kernel._ffi import ffi, lib
 from pynamespaces._kernel.answers import checked
+
+#: What our init understands when it is sent from outside its namespace.
+KEEP = lib.PN_INIT_KEEP
+RELEASE = lib.PN_INIT_RELEASE
+END = lib.PN_INIT_END
+#: Its /proc/PID/comm while it is kept.
+KEPT = "namespaces-kept\n"
 
 
 def image() -> int:
@@ -27,3 +35,9 @@ def spawn(image: int, *, new: bool = True, below: bool = False) -> int:
     pidfd = ffi.new("int *")
     checked(lib.pn_init_spawn(image, lib.CLONE_NEWPID if new else 0, below, pidfd), "clone3")
     return int(pidfd[0])
+
+
+def spawn_keeper(image: int, listening: int, kept: list[int]) -> None:
+    """Start a process that is nobody's child, holds `kept` and gives it to who asks on the socket."""
+    fds = [listening, *kept]
+    checked(lib.pn_keeper_spawn(image, pack(f"={len(fds)}i", *fds), len(fds)), "clone3")

@@ -63,7 +63,12 @@ int pn_step(int op, int fd, int fd2, unsigned long long flags, const char *a, co
 int pn_step_in_child(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b,
                      const char *c, const char *d);
 
-/* init.c */
+/* init.c: what our init understands, sent from outside its namespace */
+#define PN_INIT_KEEP 34
+#define PN_INIT_RELEASE 35
+#define PN_INIT_END 36
+
 int pn_init_spawn(int image, int kinds, int below, int *pidfd);
+int pn_keeper_spawn(int image, const char *fds, int count);
 
 #endif

@@ -36,6 +36,11 @@ def make_private(target: bytes, *, recursive: bool = True) -> None:
     mount(None, target, None, lib.MS_PRIVATE | (lib.MS_REC if recursive else 0))
 
 
+def make_shared(target: bytes) -> None:
+    """``mount(NULL, target, NULL, MS_SHARED, NULL)``: mounts on it appear in its peers too."""
+    mount(None, target, None, lib.MS_SHARED)
+
+
 def detach(target: bytes) -> None:
     """``umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW)``: away at once, gone with its last user."""
     checked(lib.pn_umount(target, lib.MNT_DETACH | lib.UMOUNT_NOFOLLOW), "umount", os.fsdecode(target))

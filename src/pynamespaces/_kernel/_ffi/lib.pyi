@@ -46,6 +46,9 @@ __all__ = [
     "MS_UNBINDABLE",
     "OPEN_TREE_CLONE",
     "PIDFD_THREAD",
+    "PN_INIT_END",
+    "PN_INIT_KEEP",
+    "PN_INIT_RELEASE",
     "PN_STEP_CLOCKS",
     "PN_STEP_DOMAINNAME",
     "PN_STEP_HOSTNAME",
@@ -72,6 +75,7 @@ __all__ = [
     "pn_identity",
     "pn_init_spawn",
     "pn_is_nsfs",
+    "pn_keeper_spawn",
     "pn_loopback_up",
     "pn_mount",
     "pn_mount_setattr",
@@ -156,6 +160,9 @@ PN_STEP_LOOPBACK: Final[int]
 PN_STEP_PROPAGATE: Final[int]
 PN_STEP_MOUNT: Final[int]
 PN_STEP_INIT: Final[int]
+PN_INIT_KEEP: Final[int]
+PN_INIT_RELEASE: Final[int]
+PN_INIT_END: Final[int]
 
 def pn_unshare(flags: int, /) -> int: ...
 def pn_setns(fd: int, kinds: int, /) -> int: ...
@@ -199,3 +206,4 @@ def pn_prctl(option: int, a: int, b: int, c: int, /) -> int: ...
 def pn_step(op: int, fd: int, fd2: int, flags: int, a: _Text, b: _Text, c: _Text, d: _Text, /) -> int: ...
 def pn_step_in_child(op: int, fd: int, fd2: int, flags: int, a: _Text, b: _Text, c: _Text, d: _Text, /) -> int: ...
 def pn_init_spawn(image: int, kinds: int, below: int, pidfd: _Out, /) -> int: ...
+def pn_keeper_spawn(image: int, fds: _Text, count: int, /) -> int: ...

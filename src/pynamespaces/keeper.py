@@ -1,0 +1,61 @@
+"""The keeper: a tiny process that holds namespaces where a bind mount cannot (init.c), found by its socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from pynamespaces._kernel import init
+
+_SECONDS = 5.0
+
+
+def start(directory: int, name: str, kept: list[int]) -> None:
+    """Start a keeper of these namespaces, reached by a socket `name` in a directory (a descriptor)."""
+    image = init.image()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+            listening.bind(_address(directory, name))
+            listening.listen(16)
+            init.spawn_keeper(image, listening.fileno(), kept)
+    finally:
+        os.close(image)
+
+
+def fetch(directory: int, name: str) -> list[int] | None:
+    """Descriptors of what a keeper holds; None where it has ended.
+
+    Raises:
+        FileNotFoundError: there is no such socket.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        if not _connect(client, directory, name):
+            return None
+        client.sendall(b"o")
+        data, fds, _, _ = socket.recv_fds(client, 1, 8)
+        return fds if data else None
+
+
+def end(directory: int, name: str) -> None:
+    """End a keeper, and wait for that; harmless where it has ended."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            if _connect(client, directory, name):
+                client.sendall(b"q")
+                client.recv(1)
+        except (FileNotFoundError, ConnectionError):
+            pass
+
+
+def _connect(client: socket.socket, directory: int, name: str) -> bool:
+    client.settimeout(_SECONDS)
+    try:
+        client.connect(_address(directory, name))
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def _address(directory: int, name: str) -> str:
+    # By descriptor: a socket's path may have 107 bytes only.
+    return f"/proc/thread-self/fd/{directory}/{name}"
