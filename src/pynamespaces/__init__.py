@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pynamespaces import mounts as mounts
     from pynamespaces.blocks import Block as Block
     from pynamespaces.blocks import NotInABlock as NotInABlock
+    from pynamespaces.clocks import ClockOffsets as ClockOffsets
     from pynamespaces.discovery import Census as Census
     from pynamespaces.discovery import can as can
     from pynamespaces.discovery import discover as discover
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from pynamespaces.handles import NotANamespace as NotANamespace
     from pynamespaces.idmaps import IdMap as IdMap
     from pynamespaces.ids import NamespaceId as NamespaceId
-    from pynamespaces.isolation import ClockOffsets as ClockOffsets
     from pynamespaces.isolation import Isolation as Isolation
     from pynamespaces.isolation import unshare as unshare
     from pynamespaces.persistence import Saved as Saved
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "Block": "blocks",
     "Census": "discovery",
-    "ClockOffsets": "isolation",
+    "ClockOffsets": "clocks",
     "IdMap": "idmaps",
     "Isolation": "isolation",
     "Namespace": "handles",

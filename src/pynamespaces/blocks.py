@@ -159,7 +159,7 @@ class Unshare(Block):
 
     __slots__ = ("_flags", "_init", "_optional", "_todo")
 
-    def __init__(self, todo: plan.Plan, optional: tuple[Row, ...] = ()) -> None:
+    def __init__(self, todo: tuple[plan.Step, ...], optional: tuple[Row, ...] = ()) -> None:
         super().__init__()
         self._todo = tuple([step for step in todo if step.op not in (steps.UNSHARE, steps.INIT)])
         self._init = any(step.op == steps.INIT for step in todo)
@@ -250,7 +250,7 @@ class Unshare(Block):
             step = plan.unshare([row for row in kinds.TABLE if row.flag & now])
             answer = plan.do(step)
             if answer < 0:
-                raise refusal(-answer, step=str(step), hint=causes.why(-answer, str(step)))
+                raise ways.refused(-answer, str(step))
         except BaseException:
             for home in homes:
                 os.close(home)

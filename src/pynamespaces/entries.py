@@ -328,5 +328,12 @@ def unmount_all(path: str) -> bool:
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.ENOENT):
                 return count > 0
+            if error.errno == errno.EPERM and not _mounted(path):
+                return False
             raise
     return True
+
+
+def _mounted(path: str) -> bool:
+    """Is there another file system at this path than in its directory?"""
+    return os.lstat(path).st_dev != os.stat(os.path.dirname(path)).st_dev

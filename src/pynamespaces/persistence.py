@@ -37,37 +37,40 @@ class Saved:
 
 
 class AtHome:
-    """A ``with`` block in the mount namespace that this thread had before its outermost block."""
+    """A ``with`` block in the mount namespace that this thread had before its outermost block.
+
+    Its children go to the pid namespace of that time, too: a keeper must not end with a block.
+    """
 
     __slots__ = ("_frame",)
 
     def __enter__(self) -> None:
-        self._frame: ways.Frame | None = None
-        outermost = ways.outermost_mounts()
-        if outermost is None:
-            return
-        frame = ways.Frame()
-        frame.remember_root()
+        self._frame = frame = ways.Frame()
         try:
-            here = sched.current(ways.MNT)
+            for flag in (ways.PID, ways.MNT):
+                found = ways.outermost(flag)
+                if found is not None:
+                    self._go(flag, *found)
         except BaseException:
-            frame.close()
+            ways.undo(frame)
             raise
-        home = next(fd for flag, fd in outermost.homes if flag == ways.MNT)
-        answer = sched.go(home, ways.MNT)
+
+    def _go(self, flag: int, outermost: ways.Frame, home: int) -> None:
+        if flag == ways.MNT:
+            self._frame.remember_root()
+        here = sched.current(flag, for_children=True)
+        answer = sched.go(home, flag)
         if answer < 0:
             os.close(here)
-            frame.close()
-            raise refusal(-answer, step="setns(mnt) to where this thread began", hint=causes.why(-answer, "setns(mnt)"))
-        frame.homes.append((ways.MNT, here))
-        self._frame = frame
-        mount.fchdir(outermost.root)
-        mount.chroot(b".")
-        mount.fchdir(outermost.cwd)
+            raise ways.refused(-answer, "setns to where this thread began")
+        self._frame.homes.append((flag, here))
+        if flag == ways.MNT:
+            mount.fchdir(outermost.root)
+            mount.chroot(b".")
+            mount.fchdir(outermost.cwd)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._frame is not None:
-            ways.undo(self._frame)
+        ways.undo(self._frame)
 
 
 def persist(namespaces: NamespaceSet, name: PathLike, *, store: PathLike | None = None) -> None:

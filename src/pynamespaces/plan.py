@@ -13,9 +13,6 @@ from pynamespaces.values import value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import TypeAlias
-
-    Plan: TypeAlias = "tuple[Step, ...]"
 
 
 @value(frozen=True)
@@ -34,6 +31,15 @@ class Step:
 
     def __str__(self) -> str:
         return self.what
+
+
+class Plan(tuple[Step, ...]):
+    """The steps to a place, in order; prints one a line."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "\n".join(f"{number}. {step}" for number, step in enumerate(self, 1))
 
 
 def join(fd: int, row: kinds.Row, name: str = "") -> Step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pynamespaces import causes, inits, kinds, plan, procfs, ways
-from pynamespaces._kernel import prctl
+from pynamespaces._kernel import prctl, sched
 from pynamespaces.errors import NotSupported, refusal
 from pynamespaces.kinds import Kind
 
@@ -62,6 +62,18 @@ def become_root(*kinds_: KindLike) -> None:
             _do(plan.loopback())
         elif row.kind is Kind.PID:
             ways.follow_init(inits.start())
+        elif row.kind is Kind.TIME:  # leaving a block moves this process's own clocks to the base, too
+            _enter_time()
+
+
+def _enter_time() -> None:
+    fd = sched.current(ways.TIME, for_children=True)
+    try:
+        answer = sched.go(fd, ways.TIME)
+    finally:
+        os.close(fd)
+    if answer < 0:
+        raise ways.refused(-answer, "setns(time)")
 
 
 class _dumpable:  # noqa: N801 (reads as a verb)

@@ -203,7 +203,7 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
 
     def __contains__(self, kind: object, /) -> bool:
         try:
-            return kinds.row(kind).flag in self._by_flag
+            return kinds.row(kind).flag in self._by_flag  # type: ignore[arg-type]
         except (TypeError, ValueError):
             return False
 

@@ -25,8 +25,8 @@ def enter(target: Target, /, *kinds_: KindLike) -> blocks.Block:
     """A ``with`` block (or decorator) in existing namespaces; the thread comes back exactly to where it was.
 
     Args:
-        target: a NamespaceSet, a Namespace, a process (its id, a Popen, a PidFd), a path, or a saved name (a str with no
-            "/"; with "/", or any os.PathLike, it is a path).
+        target: a NamespaceSet, a Namespace, a process (its id, a Popen, a PidFd), a path, or a saved name; a str
+            without "/" is a name; with "/", or any os.PathLike, it is a path.
         kinds_: of these kinds only; without any, all in which the target differs from this thread.  Kinds that are the
             same already are never joined.
 

@@ -12,7 +12,7 @@ from _thread import _local
 
 from pynamespaces import causes, inits, kinds, procfs
 from pynamespaces._kernel import mount, pidfd, sched
-from pynamespaces.errors import NotPermitted, NotSupported, RestoreError, refusal
+from pynamespaces.errors import NamespaceError, NotPermitted, NotSupported, RestoreError, refusal
 from pynamespaces.kinds import Kind
 
 TYPE_CHECKING = False
@@ -104,7 +104,16 @@ def open_homes(flags: int, targets: bytes | None = None) -> list[int]:
             f"come back; {ELSEWHERE}, or become_root({name!r}) first"
         )
         raise NotPermitted(1, os.strerror(1), step=step, hint=hint)
-    raise refusal(-answer, step=step, hint=causes.why(-answer, step))
+    raise refused(-answer, step)
+
+
+def refused(errno: int, step: str) -> NamespaceError:
+    """The refusal of a step of a block; where a capability is missing, with the ways that need none."""
+    cause = causes.why(errno, step)
+    if errno == 1:
+        ways = f"{ELSEWHERE} (NamespaceSet.at(name).run(...) for what was persisted); or become_root() first"
+        cause = f"{cause}; {ways}" if cause else f"blocks need CAP_SYS_ADMIN; {ways}"
+    return refusal(errno, step=step, hint=cause)
 
 
 def require_alone(kind: str) -> None:
@@ -157,8 +166,7 @@ def join(namespaces: Sequence[Namespace], flags: int, targets: bytes) -> Frame:
             if home >= 0:
                 answer = sched.go(namespace.fileno(), namespace.row.flag)
                 if answer < 0:
-                    step = f"setns({namespace.row.name}) to {namespace.id.text(namespace.kind)}"
-                    raise refusal(-answer, step=step, hint=causes.why(-answer, step))
+                    raise refused(-answer, f"setns({namespace.row.name}) to {namespace.id.text(namespace.kind)}")
                 frame.homes.append((namespace.row.flag, home))
             gone += 1
     except BaseException:
@@ -224,11 +232,12 @@ def follow_init(held: int) -> None:
         os.close(fd)
 
 
-def outermost_mounts() -> Frame | None:
-    """This thread's outermost block that changed its mount namespace: its way home leads to where the thread began."""
+def outermost(flag: int) -> tuple[Frame, int] | None:
+    """This thread's outermost block that changed a kind, and its way home: to where the thread began."""
     for frame in frames():
-        if any(flag == MNT for flag, _ in frame.homes):
-            return frame
+        for kind, home in frame.homes:
+            if kind == flag:
+                return frame, home
     return None
 
 

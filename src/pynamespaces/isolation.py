@@ -1,0 +1,239 @@
+"""Isolation: a description of new namespaces and how they are furnished; a place to run in."""
+
+from __future__ import annotations
+
+from pynamespaces import blocks, kinds, plan
+from pynamespaces.clocks import ClockOffsets
+from pynamespaces.kinds import Kind, Row
+from pynamespaces.places import Place
+from pynamespaces.plan import Plan, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, NoReturn, Protocol, Self
+
+    from pynamespaces.idmaps import IdMap
+    from pynamespaces.kinds import KindLike
+    from pynamespaces.sets import NamespaceSet
+
+    class Furniture(Protocol):
+        """What `mounts` and `root` take: a value that knows its steps."""
+
+        def steps(self) -> Iterable[Step]: ...
+
+
+#: field -> (its default, the kind without which it means nothing)
+FIELDS: dict[str, tuple[Any, str | None]] = {
+    "within": (None, None),
+    "ids": (None, "user"),
+    "hostname": (None, "uts"),
+    "domainname": (None, "uts"),
+    "loopback": (True, None),
+    "mounts": ((), "mnt"),
+    "propagation": ("private", "mnt"),
+    "root": (None, "mnt"),
+    "proc": (None, "mnt"),
+    "clock": (None, "time"),
+    "init": (None, "pid"),
+    "cgroup": (None, None),
+    "no_new_privs": (False, None),
+    "capabilities": (None, None),
+    "new_session": (False, None),
+    "die_with_parent": (True, None),
+}
+
+#: What only a child can be given: a thread could not come back from it.
+CHILD_ONLY = ("within", "ids", "cgroup", "no_new_privs", "capabilities", "new_session")
+
+
+class Isolation(Place):
+    """What is new inside, and how it is furnished: a frozen value, and a place with the verbs of one.
+
+    Args:
+        kinds_: which namespaces are new.
+        within: existing namespaces in which the new ones are made.
+        ids: with user, who is who inside; by default this user is root.
+        hostname: with uts, at most 64 bytes.
+        domainname: with uts, at most 64 bytes.
+        loopback: with net, bring lo up.
+        mounts: with mnt, what to mount (`pynamespaces.mounts`), in this order.
+        propagation: with mnt, "private", "slave", "shared", "unbindable", or None to leave it as the kernel made it.
+        root: with mnt, another root directory.
+        proc: with mnt, mount a fresh /proc; by default where pid is new as well.
+        clock: with time, ClockOffsets.
+        init: with pid, a tiny init of ours as PID 1 (the default); False makes the command PID 1.
+        cgroup: a cgroup v2 directory to start in.
+        no_new_privs: nothing inside can gain privileges by exec (prctl(2)).
+        capabilities: which capabilities are kept; None leaves them as the kernel gives them.
+        new_session: a terminal session of its own (setsid(2)).
+        die_with_parent: end everything inside when this process ends.
+
+    Raises:
+        ValueError: an unknown kind, or a field whose kind is not among the kinds.
+    """
+
+    __slots__ = (*FIELDS, "kinds")
+
+    kinds: Kind
+    within: NamespaceSet | None
+    ids: IdMap | None
+    hostname: str | None
+    domainname: str | None
+    loopback: bool
+    mounts: tuple[Furniture, ...]
+    propagation: str | None
+    root: Any
+    proc: bool | None
+    clock: ClockOffsets | None
+    init: bool | None
+    cgroup: Any
+    no_new_privs: bool
+    capabilities: Any
+    new_session: bool
+    die_with_parent: bool
+
+    def __init__(self, *kinds_: KindLike, **fields: Any) -> None:
+        rows = kinds.parse(*kinds_)
+        unknown = fields.keys() - FIELDS.keys()
+        if unknown:
+            raise TypeError(f"unknown field {min(unknown)!r}; an Isolation has {', '.join(FIELDS)}")
+        if "mounts" in fields:
+            fields["mounts"] = tuple(fields["mounts"])
+        present = {row.name for row in rows}
+        for name, (default, kind) in FIELDS.items():
+            given = fields.get(name, default)
+            if given != default and kind is not None and kind not in present:
+                raise ValueError(
+                    f"{name} is of the {kind} namespace, and {kind} is not among the kinds ({_names(rows)})"
+                )
+            object.__setattr__(self, name, given)
+        object.__setattr__(self, "kinds", kinds.combined(rows))
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("hostname", "domainname"):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            if not isinstance(given, str):
+                raise TypeError(f"{name} must be a str, got {given!r}")
+            if not given or "\0" in given or len(given.encode()) > 64:
+                raise ValueError(f"{name} must have 1 to 64 bytes and no NUL, got {given!r}")
+        if self.propagation is not None and self.propagation not in plan.PROPAGATIONS:
+            raise ValueError(
+                f"unknown propagation {self.propagation!r}: expected one of {', '.join(plan.PROPAGATIONS)}, or None"
+            )
+        if self.clock is not None and not isinstance(self.clock, ClockOffsets):
+            raise TypeError(f"clock must be ClockOffsets, got {self.clock!r}")
+        for mount in self.mounts:
+            if not hasattr(mount, "steps"):
+                raise TypeError(f"mounts takes values of pynamespaces.mounts, got {mount!r}")
+
+    def plan(self) -> Plan:
+        """The steps to there, in order; ``print(box.plan())`` shows them."""
+        rows = tuple(kinds.rows(self.kinds))
+        names = {row.name for row in rows}
+        todo: list[Step] = []
+        if rows:
+            todo.append(plan.unshare(rows))
+        if "user" in names:
+            from pynamespaces.idmaps import IdMap
+
+            todo.append((self.ids or IdMap.root()).step())
+        if self.clock is not None:
+            todo.append(plan.clocks(self.clock.text()))
+        if "pid" in names and self.init is not False:
+            todo.append(plan.init())
+        if self.hostname is not None:
+            todo.append(plan.hostname(self.hostname))
+        if self.domainname is not None:
+            todo.append(plan.domainname(self.domainname))
+        if "net" in names and self.loopback:
+            todo.append(plan.loopback())
+        if "mnt" in names:
+            todo.extend(self._mount_steps("pid" in names))
+        return Plan(todo)
+
+    def _mount_steps(self, new_pid: bool) -> Iterable[Step]:
+        if self.propagation is not None:
+            yield plan.propagate(self.propagation)
+        if self.proc or (self.proc is None and new_pid):
+            yield plan.proc()
+        for mount in self.mounts:
+            yield from mount.steps()
+        if self.root is not None:
+            yield from self.root.steps()
+
+    def unshare(self, *, optional: KindLike = ()) -> blocks.Block:
+        """A ``with`` block of this thread in new namespaces; see `pynamespaces.unshare`."""
+        may_miss = kinds.parse(optional)
+        blocks.refuse_user(tuple([row for row in kinds.rows(self.kinds) if row not in may_miss]))
+        for name in CHILD_ONLY:
+            if getattr(self, name) != FIELDS[name][0]:
+                raise ValueError(f"{name} can only be given to a child: use run, call or executor")
+        return blocks.Unshare(self.plan(), may_miss)
+
+    def replace(self, **changes: Any) -> Self:
+        """The same with some fields changed."""
+        fields = {name: getattr(self, name) for name in FIELDS} | changes
+        return type(self)(fields.pop("kinds", self.kinds), **fields)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an Isolation is frozen: cannot set {name!r}; use replace({name}=...)")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"an Isolation is frozen: cannot delete {name!r}")
+
+    def _state(self) -> tuple[object, ...]:
+        return self.kinds, *[getattr(self, name) for name in FIELDS]
+
+    def __eq__(self, other: object) -> bool:
+        return self._state() == other._state() if isinstance(other, Isolation) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._state())
+
+    def __repr__(self) -> str:
+        given = [repr(row.name) for row in kinds.rows(self.kinds)]
+        for name, (default, _) in FIELDS.items():
+            if getattr(self, name) != default:
+                given.append(f"{name}={getattr(self, name)!r}")
+        return f"Isolation({', '.join(given)})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.kinds, {name: getattr(self, name) for name in FIELDS})
+
+
+def unshare(*kinds_: KindLike, optional: KindLike = (), **fields: Any) -> blocks.Block:
+    """A ``with`` block (or decorator) in new namespaces for this thread, which comes back exactly to where it was.
+
+    Of pid and time, new children go there; of a pid block a tiny init of ours is PID 1, and with the block everything
+    inside ends.  In a process with threads the first mnt block parts this thread's cwd and umask from the others' for
+    good (unshare(2), CLONE_FS): that one trace cannot be undone.
+
+    Args:
+        kinds_: which; not user: no thread can leave one again.
+        optional: kinds that may be left out where the machine refuses them; ``inside.missing`` has what was left out.
+        fields: how it is furnished; see `Isolation`.
+
+    Returns:
+        a block whose ``as`` is the NamespaceSet inside; it stays open after the block, and may be entered again.
+
+    Raises:
+        NotPermitted: CAP_SYS_ADMIN is missing (EPERM), unshare(2); ordinary users: `become_root` first.
+        NotInABlock: a user namespace was asked for.
+        NotSupported: time, in a process with other threads (EUSERS).
+        OSError: a limit in /proc/sys/user is reached (ENOSPC).
+        RestoreError: the way back failed; this thread is spent.
+    """
+    may_miss = kinds.parse(optional)
+    return Isolation(*kinds_, kinds.combined(may_miss), **fields).unshare(optional=optional)
+
+
+def _names(rows: tuple[Row, ...]) -> str:
+    return ", ".join(row.name for row in rows) or "none"
+
+
+def _rebuild(kinds_: Kind, fields: dict[str, Any]) -> Isolation:
+    return Isolation(kinds_, **fields)
