@@ -183,16 +183,15 @@ class Unshare(Block):
         if not self._optional:
             return self._attempt(flags)
         wanted = [row.flag for row in self._optional]
-        required = flags & ~sum(wanted)
+        required = flags & ~sum(set(wanted))
         try:
-            if not flags & Kind.USER.value:
-                return self._attempt(flags)
+            return self._attempt(flags)
         except OSError:
             pass
         # Find out which of the optional kinds this machine refuses, each by trying it.
         chosen = required
         for flag in wanted:
-            if flag != Kind.USER.value and self._possible(required | flag):
+            if flag & self._flags and self._possible(required | flag):
                 chosen |= flag
         return self._attempt(chosen)
 
@@ -233,7 +232,10 @@ class Unshare(Block):
             if isinstance(error, OSError) and not isinstance(error, NamespaceError):
                 raise causes.refused(error, "init (PID 1 of the new pid namespace)") from None
             raise
-        return frame, NamespaceSet._adopt(opened, Kind(self._flags & ~flags))
+        return frame, NamespaceSet._adopt(opened, Kind(self._missing(flags)))
+
+    def _missing(self, flags: int) -> int:
+        return (self._flags | sum(row.flag for row in self._optional)) & ~flags
 
     def _unshare(self, flags: int) -> ways.Frame:
         """The way home of every kind, then the kernel's own all-or-nothing call."""

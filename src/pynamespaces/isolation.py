@@ -172,7 +172,10 @@ class Isolation(Place):
         for name in CHILD_ONLY:
             if getattr(self, name) != FIELDS[name][0]:
                 raise ValueError(f"{name} can only be given to a child: use run, call or executor")
-        return blocks.Unshare(self.plan(), may_miss)
+        wanted = self
+        if Kind.USER in self.kinds:  # optional, and never to be had in a block
+            wanted = self.replace(kinds=self.kinds & ~Kind.USER)
+        return blocks.Unshare(wanted.plan(), may_miss)
 
     def replace(self, **changes: Any) -> Self:
         """The same with some fields changed."""
