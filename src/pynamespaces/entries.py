@@ -39,7 +39,8 @@ def create(place: Store, entry: str, held: dict[Kind, int], namespaces: Namespac
         except FileExistsError:
             if not _abandoned(path):
                 raise
-        if ways.moved or not _create_mounted(path, held, namespaces):
+        if ways.moved or not _mountable(path, held, namespaces):
+            unmount_all(path)
             os.rmdir(path)
             made = False
             _create_kept(place, entry, held, namespaces)
@@ -49,6 +50,21 @@ def create(place: Store, entry: str, held: dict[Kind, int], namespaces: Namespac
             os.rmdir(path)
         if isinstance(error, OSError) and not isinstance(error, NamespaceError):
             raise causes.refused(error, step, filename=path) from None
+        raise
+
+
+def _mountable(path: str, held: dict[Kind, int], namespaces: NamespaceSet) -> bool:
+    """Create it by mounts, where that can be had.
+
+    ELOOP (or EINVAL from mount(2)): the kernel takes this mnt namespace for an older one than ours, and could not
+    bind it here without a loop.  It compares their ids, which since 6.18 come in batches for each CPU: a younger
+    namespace may have a lower one.
+    """
+    try:
+        return _create_mounted(path, held, namespaces)
+    except OSError as error:
+        if "mnt" in namespaces and error.errno in (errno.ELOOP, errno.EINVAL):
+            return False
         raise
 
 
