@@ -237,9 +237,11 @@ class Namespace:
     def __del__(self) -> None:
         held = getattr(self, "_held", None)
         if held is not None:
-            if held.loud and held.shares == 1:
-                warn_unclosed(self)
-            self.close()
+            try:
+                if held.loud and held.shares == 1:
+                    warn_unclosed(self)
+            finally:
+                self.close()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Namespace):

@@ -27,10 +27,11 @@ class PidFd:
         ValueError: not a pidfd.
     """
 
-    __slots__ = ("_fd", "pid")
+    __slots__ = ("_fd", "_loud", "pid")
 
     def __init__(self, fd: int, /) -> None:
         self._fd = -1
+        self._loud = True
         if type(fd) is not int:
             raise TypeError(f"expected a pidfd (int), got {fd!r}")
         text = procfs.read_text(f"/proc/thread-self/fdinfo/{fd}")
@@ -49,6 +50,7 @@ class PidFd:
         """
         self = cls.__new__(cls)
         self._fd = -1
+        self._loud = True
         self._fd = _open_pid(pid)
         self.pid = pid
         return self
@@ -89,8 +91,11 @@ class PidFd:
 
     def __del__(self) -> None:
         if self._fd >= 0:
-            warn_unclosed(self)
-            self.close()
+            try:
+                if self._loud:
+                    warn_unclosed(self)
+            finally:
+                self.close()
 
     def __repr__(self) -> str:
         return f"<PidFd of process {self.pid}{', closed' if self._fd < 0 else ''}>"

@@ -25,7 +25,8 @@ def become_root(*kinds_: KindLike) -> None:
     mounts of the host still arrive, and none of this process's go there.
 
     Args:
-        kinds_: the base set; by default mnt, uts, ipc and cgroup, so that the host's network stays.
+        kinds_: the base set; by default mnt, uts, ipc and cgroup, so that the host's network stays.  With pid, a tiny
+            init of ours is PID 1 there; this process itself stays outside, and can start no thread any more (clone(2)).
 
     Raises:
         NotSupported: this process has other threads, which the message names (EINVAL): unshare(2).

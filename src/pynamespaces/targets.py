@@ -45,6 +45,7 @@ def enter(target: Target, /, *kinds_: KindLike) -> blocks.Block:
         return target.enter(*kinds_)
     if isinstance(target, int):  # held now: a number may be another process's later
         target = PidFd.open(target)
+        target._loud = False
     elif not isinstance(target, (Namespace, PidFd, str, os.PathLike)) and not hasattr(target, "returncode"):
         raise TypeError(f"cannot enter {target!r}: expected a NamespaceSet, Namespace, process, path or saved name")
     return blocks.Enter(lambda: _resolve(target, kinds_))
