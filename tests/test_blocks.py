@@ -76,9 +76,12 @@ def test_hostname_and_domainname() -> None:
 
 @in_child
 def test_loopback_is_up_and_can_be_left_down() -> None:
-    with unshare("net"), socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname(), 5):
-            pass
+    with (
+        unshare("net"),
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname(), 5) as client,
+    ):
+        assert client.getpeername() == server.getsockname()
     with unshare("net", loopback=False), pytest.raises(OSError, match="unreachable"):
         socket.create_connection(("127.0.0.1", 9), 5)
 
@@ -497,7 +500,7 @@ def test_a_limit_in_proc_sys_user_is_enospc_and_nothing_changed() -> None:
     before = links()
     limit.write_text("0")
     try:
-        with pytest.raises(OSError, match="max_uts_namespaces|No space") as caught, unshare("net", "uts"):
+        with pytest.raises(OSError, match=r"max_uts_namespaces|No space") as caught, unshare("net", "uts"):
             pytest.fail("the body ran")
         assert caught.value.errno == 28
         assert links() == before

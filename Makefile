@@ -1,0 +1,55 @@
+# The two commands of the README are `make tour` and `make test`.
+# Each makes .venv if it is missing, installs what it needs, and runs.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+BUILT := $(wildcard src/pynamespaces/_kernel/*.[ch] src/pynamespaces/_kernel/*.txt) setup.py pyproject.toml
+
+.PHONY: tour test lint typing bench docs dist clean
+
+tour: $(VENV)/installed
+	@$(BIN)/pynamespaces tour
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typing: $(VENV)/installed-lint $(VENV)/installed-test
+	$(BIN)/mypy
+	cd $(VENV) && bin/python -m mypy.stubtest pynamespaces._kernel._ffi
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/bench.py
+
+docs: $(VENV)/installed-docs
+	$(BIN)/sphinx-build -n -T -W --keep-going -b html docs docs/_build/html
+
+dist: $(VENV)/installed-lint
+	$(BIN)/pip install --quiet build
+	rm -rf build dist
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info docs/_build benchmarks/build
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -f src/pynamespaces/_kernel/_ffi.*.so src/pynamespaces/_kernel/_ffi.c
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "pynamespaces needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+
+$(VENV)/installed: $(BIN)/python $(BUILT)
+	@echo "installing pynamespaces into $(VENV)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-%: $(VENV)/installed pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check --group $*
+	@touch $@
