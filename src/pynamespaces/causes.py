@@ -1,8 +1,22 @@
-"""Why the kernel refuses: the one source of diagnosis, for errors, doctor and the plugin's skips."""
+"""Why the kernel refuses: the one source of diagnosis for every error of the library.
+
+Each probe looks for one cause and says what it found and what to change, or None: nothing here is guessed from the
+errno alone.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
+
+from pynamespaces import procfs
+from pynamespaces._kernel import sched
 from pynamespaces.errors import NamespaceError, refusal
+from pynamespaces.kinds import TABLE, Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 def refused(error: OSError, step: str, *, filename: str | None = None, hint: str | None = None) -> NamespaceError:
@@ -11,5 +25,190 @@ def refused(error: OSError, step: str, *, filename: str | None = None, hint: str
     return refusal(number, step=step, filename=filename, hint=hint or why(number, step))
 
 
-def why(errno: int, call: str) -> str | None:
+def why(number: int, step: str) -> str | None:
+    """The cause that was found for the refusal of a step, in words; None where none was.
+
+    Args:
+        number: the errno.
+        step: the step's name; the kinds in its parentheses are looked at.
+    """
+    rows = _rows_of(step)
+    for probe in _PROBES.get(number, ()):
+        found = probe(step, rows)
+        if found is not None:
+            return found
     return None
+
+
+def other_threads(step: str, rows: Iterable[Row]) -> str | None:
+    """Threads beside this one, by name: user and time cannot be entered then (unshare(2), setns(2))."""
+    if not any(row.alone for row in rows) or sched.alone():
+        return None
+    names = procfs.describe_threads() or "threads that /proc does not show"
+    return f"this process has other threads: {names}"
+
+
+def limit_reached(step: str, rows: Iterable[Row]) -> str | None:
+    """A limit in /proc/sys/user that is 0 or used up, here or in an ancestor (namespaces(7))."""
+    for row in rows:
+        path = f"/proc/sys/user/max_{row.name}_namespaces"
+        text = procfs.read_text(path)
+        if text is not None and text.strip() == "0":
+            return f"{path} is 0: no {row.name} namespace may be made here; raise that sysctl"
+    names = [row.name for row in rows]
+    if not names:
+        return None
+    depth = " (or 32 are nested already)" if {"user", "pid"} & set(names) else ""
+    limits = ", ".join(
+        f"max_{name}_namespaces = {(procfs.read_text(f'/proc/sys/user/max_{name}_namespaces') or '?').strip()}"
+        for name in names
+    )
+    return f"a limit in /proc/sys/user is used up, here or in an ancestor{depth}: {limits}"
+
+
+def userns_switched_off(step: str, rows: Iterable[Row]) -> str | None:
+    """A distribution's switch against user namespaces of ordinary users."""
+    if not any(row.name == "user" for row in rows) and "uid_map" not in step:
+        return None
+    if _sysctl("kernel/unprivileged_userns_clone") == "0":
+        return "sysctl kernel.unprivileged_userns_clone is 0 (Debian's switch): set it to 1"
+    if _sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return (
+            "sysctl kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu's switch): set it to 0, or give the "
+            "program an AppArmor profile with 'userns,'"
+        )
+    return None
+
+
+def chrooted(step: str, rows: Iterable[Row]) -> str | None:
+    """A chroot, in which no user namespace can be made (user_namespaces(7))."""
+    if not any(row.name == "user" for row in rows) or not step.startswith(("unshare", "clone")):
+        return None
+    text = procfs.read_text("/proc/thread-self/mountinfo")
+    if text is None or any(line.split(" ")[4] == "/" for line in text.splitlines()):
+        return None
+    return "this thread is in a chroot, where no user namespace can be made; use pivot_root(2) instead"
+
+
+def unmapped(step: str, rows: Iterable[Row]) -> str | None:
+    """An id without a mapping, which cannot make user namespaces."""
+    if not any(row.name == "user" for row in rows) or not step.startswith(("unshare", "clone")):
+        return None
+    for name, own in (("uid", os.geteuid()), ("gid", os.getegid())):
+        text = procfs.read_text(f"/proc/thread-self/{name}_map")
+        if text is None:
+            continue
+        ranges = [tuple(map(int, line.split())) for line in text.splitlines()]
+        if not any(first <= own < first + count for first, _, count in ranges):
+            return f"{name} {own} is not mapped in this user namespace"
+    return None
+
+
+def missing_capability(step: str, rows: Iterable[Row]) -> str | None:
+    """CAP_SYS_ADMIN (and CAP_SYS_CHROOT for mnt) that this thread lacks."""
+    rows = tuple(rows)
+    if rows and all(row.name == "user" for row in rows) and step.startswith(("unshare", "clone")):
+        return None
+    wanted = {"CAP_SYS_ADMIN": 21}
+    if any(row.name == "mnt" for row in rows):
+        wanted["CAP_SYS_CHROOT"] = 18
+    lacking = [name for name, number in wanted.items() if not sched.has_capability(number)]
+    if not lacking:
+        return None
+    link = _readlink("/proc/thread-self/ns/user") or "its user namespace"
+    return f"uid {os.geteuid()} has no {' and no '.join(lacking)} in {link}"
+
+
+def foreign_owner(step: str, rows: Iterable[Row]) -> str | None:
+    """Capabilities, but not over the user namespace that owns the target."""
+    if not step.startswith("setns") or missing_capability(step, rows) is not None:
+        return None
+    link = _readlink("/proc/thread-self/ns/user") or "its user namespace"
+    return f"this thread has its capabilities in {link} only, which does not own the target or the way there"
+
+
+def seccomp(step: str, rows: Iterable[Row]) -> str | None:
+    """A system call filter, as container runtimes install."""
+    text = procfs.read_text("/proc/thread-self/status") or ""
+    for line in text.splitlines():
+        if line.startswith("Seccomp:") and line.split()[1] == "2":
+            return (
+                "a seccomp filter is in force, as container runtimes install it: allow the call "
+                "(docker run --security-opt seccomp=unconfined, or --cap-add SYS_ADMIN)"
+            )
+    return None
+
+
+def masked_proc(step: str, rows: Iterable[Row]) -> str | None:
+    """A /proc with parts mounted over: a fresh one would reveal them (mount_too_revealing)."""
+    if not step.startswith("mount(proc"):
+        return None
+    over = [line.split(" ")[4] for line in (procfs.read_text("/proc/thread-self/mountinfo") or "").splitlines()]
+    masks = [path for path in over if path.startswith("/proc/")]
+    if not masks:
+        return None
+    return f"parts of /proc are masked ({', '.join(masks[:3])}), and the kernel will not reveal them by a fresh one"
+
+
+def no_such_init(step: str, rows: Iterable[Row]) -> str | None:
+    """A pid namespace whose PID 1 has ended."""
+    if any(row.name == "pid" for row in rows) or "process" in step or step.startswith("clone"):
+        return "PID 1 of the pid namespace has ended, and the kernel lets no process into such a namespace any more"
+    return None
+
+
+def nested_pid(step: str, rows: Iterable[Row]) -> str | None:
+    """unshare(pid) where this thread's children go to another pid namespace already."""
+    if not step.startswith("unshare") or not any(row.name == "pid" for row in rows):
+        return None
+    own, children = _readlink("/proc/thread-self/ns/pid"), _readlink("/proc/thread-self/ns/pid_for_children")
+    if own == children:
+        return None
+    return "this thread's children go to another pid namespace already; below it, only one with an init can be made"
+
+
+def descriptors(step: str, rows: Iterable[Row]) -> str | None:
+    """No descriptor left."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return f"the limit of open files is {soft} (hard limit {hard}): close some, or raise RLIMIT_NOFILE"
+
+
+_PROBES: dict[int, tuple[Callable[[str, Iterable[Row]], str | None], ...]] = {
+    errno.EPERM: (
+        userns_switched_off,
+        chrooted,
+        unmapped,
+        masked_proc,
+        missing_capability,
+        foreign_owner,
+        seccomp,
+    ),
+    errno.EACCES: (userns_switched_off, seccomp),
+    errno.ENOSYS: (seccomp,),
+    errno.EINVAL: (other_threads, nested_pid),
+    errno.EUSERS: (other_threads, limit_reached),
+    errno.ENOSPC: (limit_reached,),
+    errno.ENOMEM: (no_such_init,),
+    errno.EMFILE: (descriptors,),
+}
+
+
+def _rows_of(step: str) -> tuple[Row, ...]:
+    """The kinds that a step names in its parentheses: ``"unshare(net, uts)"``."""
+    _, _, rest = step.partition("(")
+    words = {word.strip() for word in rest.partition(")")[0].split(",")}
+    return tuple([row for row in TABLE if row.name in words])
+
+
+def _sysctl(name: str) -> str | None:
+    text = procfs.read_text(f"/proc/sys/{name}")
+    return None if text is None else text.strip()
+
+
+def _readlink(path: str) -> str | None:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None

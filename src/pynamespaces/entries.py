@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 
-from pynamespaces import causes, handles, inits, keeper, kinds, procfs, ways
-from pynamespaces._kernel import mount, nsfs, pidfd
+from pynamespaces import causes, handles, inits, keeper, kinds, removal, ways
+from pynamespaces._kernel import mount
 from pynamespaces.errors import NamespaceError
 from pynamespaces.handles import Namespace, NotANamespace
 from pynamespaces.kinds import Kind
@@ -15,7 +14,6 @@ from pynamespaces.store import SOCKET, UNFINISHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from pynamespaces.sets import NamespaceSet
     from pynamespaces.store import Store
@@ -40,13 +38,13 @@ def create(place: Store, entry: str, held: dict[Kind, int], namespaces: Namespac
             if not _abandoned(path):
                 raise
         if ways.moved or not _mountable(path, held, namespaces):
-            unmount_all(path)
+            removal.unmount_all(path)
             os.rmdir(path)
             made = False
             _create_kept(place, entry, held, namespaces)
     except BaseException as error:
         if made:
-            unmount_all(path)
+            removal.unmount_all(path)
             os.rmdir(path)
         if isinstance(error, OSError) and not isinstance(error, NamespaceError):
             raise causes.refused(error, step, filename=path) from None
@@ -91,7 +89,7 @@ def _create_mounted(path: str, held: dict[Kind, int], namespaces: NamespaceSet) 
             _make_private(path)
             mount.attach(tree, mount.HERE, os.fsencode(path))
         if with_init:
-            keep_init(namespaces[Kind.PID])
+            inits.tell(namespaces[Kind.PID], inits.keep)
             os.unlink(UNFINISHED, dir_fd=tree)
     finally:
         if tree >= 0:
@@ -132,7 +130,7 @@ def _create_in_place(path: str, held: dict[Kind, int], namespaces: NamespaceSet)
         _touch(target)
         mount.bind(f"/proc/thread-self/fd/{fd}".encode(), os.fsencode(target))
     if "pid" in namespaces:
-        keep_init(namespaces[Kind.PID])
+        inits.tell(namespaces[Kind.PID], inits.keep)
     os.unlink(os.path.join(path, UNFINISHED))
     return True
 
@@ -146,10 +144,10 @@ def _create_kept(place: Store, entry: str, held: dict[Kind, int], namespaces: Na
         directory = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.fd)
         keeper.start(directory, SOCKET, list(held.values()))
         if "pid" in namespaces:
-            keep_init(namespaces[Kind.PID])
+            inits.tell(namespaces[Kind.PID], inits.keep)
         os.rename(hidden, entry, src_dir_fd=place.fd, dst_dir_fd=place.fd)
     except BaseException:
-        remove(place.entry(hidden))
+        removal.remove(place.entry(hidden))
         raise
     finally:
         if directory >= 0:
@@ -182,52 +180,16 @@ def _make_private(path: str) -> None:
     mount.make_private(target, recursive=False)
 
 
-def _init_of(namespace: Namespace) -> int | None:
-    """A pidfd of PID 1 of a pid namespace, if that is our tiny init."""
-    pid = nsfs.translate_pid(namespace.fileno(), 0, 1)
-    if not pid or pid < 0:
-        return None
-    try:
-        held = pidfd.pidfd_open(pid)
-    except OSError:
-        return None
-    try:
-        ours = procfs.read_text(f"/proc/{pid}/cmdline") == "pynamespaces-init\0"
-        if ours and handles.of_pidfd(held, kinds.row(Kind.PID), loud=False) == namespace and pidfd.alive(held):
-            found, held = held, -1
-            return found
-    except OSError:
-        pass
-    finally:
-        if held >= 0:
-            os.close(held)
-    return None
-
-
-def keep_init(namespace: Namespace) -> None:
-    """Tell our init, if it is PID 1 there, to outlive the process that it works for."""
-    _tell_init(namespace, inits.keep)
-
-
-def _tell_init(namespace: Namespace, tell: Callable[[int], None]) -> None:
-    held = _init_of(namespace) if namespace.kind is Kind.PID else None
-    if held is not None:
-        try:
-            tell(held)
-        finally:
-            os.close(held)
-
-
 def open_entry(path: str, name: str) -> list[Namespace]:
     """The namespaces of an entry: [] for a directory without any; Stale where they are gone."""
     try:
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except NotADirectoryError:
-        return [_quiet(Namespace.at(path))]
+        return [removal.quiet(Namespace.at(path))]
     try:
-        if _exists(UNFINISHED, directory):
+        if removal.exists(UNFINISHED, directory):
             return []
-        if _exists(SOCKET, directory):
+        if removal.exists(SOCKET, directory):
             fds = keeper.fetch(directory, SOCKET)
             if fds is None:
                 raise Stale(name, "its keeper has ended")
@@ -235,9 +197,9 @@ def open_entry(path: str, name: str) -> list[Namespace]:
         found: list[Namespace] = []
         for row in kinds.TABLE:
             for file in (row.name, row.children):
-                if _exists(file, directory):
+                if removal.exists(file, directory):
                     try:
-                        found.append(_quiet(Namespace.at(f"{path}/{file}", row.kind)))
+                        found.append(removal.quiet(Namespace.at(f"{path}/{file}", row.kind)))
                     except NotANamespace:
                         for namespace in found:
                             namespace.close()
@@ -250,106 +212,9 @@ def open_entry(path: str, name: str) -> list[Namespace]:
         os.close(directory)
 
 
-def _exists(name: str, directory: int) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _quiet(namespace: Namespace) -> Namespace:
-    namespace._hold().loud = False
-    return namespace
-
-
 def _abandoned(path: str) -> bool:
     """An empty directory that is no mount: a persist that was killed before it began."""
     try:
         return not os.path.islink(path) and not os.path.ismount(path) and not os.listdir(path)
     except OSError:
         return False
-
-
-def sweep(place: Store) -> None:
-    """Under the lock: remove what a killed process left unfinished."""
-    for name in os.listdir(place.fd):
-        path = place.entry(name)
-        unfinished = os.path.join(path, UNFINISHED)
-        if (name.startswith(".") and os.path.exists(os.path.join(path, SOCKET))) or os.path.exists(unfinished):
-            try:
-                remove(path)
-            except OSError:
-                pass
-
-
-def remove(path: str) -> None:
-    """End what keeps an entry and remove it; nothing that is not an entry is ever removed."""
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if stat.S_ISDIR(status.st_mode):
-        _remove_directory(path)
-        return
-    mounted = unmount_all(path)
-    if not mounted and not (stat.S_ISREG(status.st_mode) and status.st_size == 0):
-        raise NotANamespace(errno.EINVAL, "nothing that was persisted", step=f"forget {path}")
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def _remove_directory(path: str) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        known = {row.name for row in kinds.TABLE} | {row.children for row in kinds.TABLE}
-        if set(os.listdir(directory)) - known - {UNFINISHED, SOCKET}:
-            raise NotANamespace(errno.EINVAL, "a directory with other things than namespaces", step=f"forget {path}")
-        kept: list[Namespace] = []
-        if _exists(SOCKET, directory):
-            kept = [handles.from_fd(fd, path, loud=False) for fd in keeper.fetch(directory, SOCKET) or ()]
-        elif _exists("pid", directory):
-            try:
-                kept = [_quiet(Namespace.at(f"{path}/pid"))]
-            except NotANamespace:
-                pass
-        for namespace in kept:
-            _tell_init(namespace, inits.release)
-            namespace.close()
-        if _exists(SOCKET, directory):
-            keeper.end(directory, SOCKET)
-            os.unlink(SOCKET, dir_fd=directory)
-    finally:
-        os.close(directory)
-    unmount_all(path)
-    for name in os.listdir(path):
-        file = os.path.join(path, name)
-        unmount_all(file)
-        if os.lstat(file).st_size:
-            raise NotANamespace(errno.EINVAL, f"{name} is not empty", step=f"forget {path}")
-        os.unlink(file)
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
-        pass
-
-
-def unmount_all(path: str) -> bool:
-    """Detach every mount on a path: True if there was one."""
-    for count in range(100):
-        try:
-            mount.detach(os.fsencode(path))
-        except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOENT):
-                return count > 0
-            if error.errno == errno.EPERM and not _mounted(path):
-                return False
-            raise
-    return True
-
-
-def _mounted(path: str) -> bool:
-    """Is there another file system at this path than in its directory?"""
-    return os.lstat(path).st_dev != os.stat(os.path.dirname(path)).st_dev

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from _thread import allocate_lock
 
-from pynamespaces import procfs
-from pynamespaces._kernel import init, pidfd
+from pynamespaces import handles, kinds, procfs
+from pynamespaces._kernel import init, nsfs, pidfd
+from pynamespaces.kinds import Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pynamespaces.handles import Namespace
 
 _lock = allocate_lock()
 _ended: list[int] = []  # pidfds of killed inits that could not be reaped yet
@@ -100,3 +108,45 @@ def _forked() -> None:
     for held in _ended:
         os.close(held)
     _ended.clear()
+
+
+def of(namespace: Namespace) -> int | None:
+    """A pidfd of PID 1 of a pid namespace, if that is our tiny init."""
+    pid = nsfs.translate_pid(namespace.fileno(), 0, 1)
+    if not pid or pid < 0:
+        return None
+    try:
+        held = pidfd.pidfd_open(pid)
+    except OSError:
+        return None
+    try:
+        ours = _command(pid) == "pynamespaces-init\0"
+        if ours and handles.of_pidfd(held, kinds.row(Kind.PID), loud=False) == namespace and pidfd.alive(held):
+            found, held = held, -1
+            return found
+    except OSError:
+        pass
+    finally:
+        if held >= 0:
+            os.close(held)
+    return None
+
+
+def _command(pid: int) -> str | None:
+    """What a process calls itself; one that is just now in execve(2) has no name yet, though its parent goes on."""
+    for _ in range(100):
+        text = procfs.read_text(f"/proc/{pid}/cmdline")
+        if text != "":
+            return text
+        time.sleep(0.0005)
+    return None
+
+
+def tell(namespace: Namespace, word: Callable[[int], None]) -> None:
+    """`keep` or `release` our init, if it is PID 1 of this namespace."""
+    held = of(namespace) if namespace.kind is Kind.PID else None
+    if held is not None:
+        try:
+            word(held)
+        finally:
+            os.close(held)

@@ -31,8 +31,11 @@ def fetch(directory: int, name: str) -> list[int] | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         if not _connect(client, directory, name):
             return None
-        client.sendall(b"o")
-        data, fds, _, _ = socket.recv_fds(client, 1, 8)
+        try:
+            client.sendall(b"o")
+            data, fds, _, _ = socket.recv_fds(client, 1, 8)
+        except ConnectionError:  # it ended meanwhile
+            return None
         return fds if data else None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
-from pynamespaces import causes, entries, ways
+from pynamespaces import causes, entries, inits, removal, ways
 from pynamespaces import store as stores
 from pynamespaces._kernel import mount, nsfs, sched
 from pynamespaces.entries import Stale
@@ -81,7 +81,7 @@ def persist(namespaces: NamespaceSet, name: PathLike, *, store: PathLike | None 
     with AtHome():
         directory, entry = _locate(name, store)
         with Store(directory, make=True) as place:
-            entries.sweep(place)
+            removal.sweep(place)
             entries.create(place, entry, held, namespaces)
 
 
@@ -102,9 +102,9 @@ def persist_one(namespace: Namespace, path: PathLike) -> None:
             raise refusal(error.errno or 0, step=step, filename=target) from None
         try:
             entries.bind(fd, mount.HERE, os.fsencode(target))
-            entries.keep_init(namespace)
+            inits.tell(namespace, inits.keep)
         except BaseException as error:
-            entries.unmount_all(target)
+            removal.unmount_all(target)
             os.unlink(target)
             if isinstance(error, OSError) and not isinstance(error, NamespaceError):
                 raise causes.refused(error, step) from None
@@ -146,9 +146,9 @@ def forget(name: PathLike, /, *, store: PathLike | None = None) -> None:
         if not os.path.isdir(directory):
             return
         with Store(directory, make=False) as place:
-            entries.sweep(place)
+            removal.sweep(place)
             try:
-                entries.remove(place.entry(entry))
+                removal.remove(place.entry(entry))
             except NamespaceError:
                 raise
             except OSError as error:

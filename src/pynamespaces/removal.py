@@ -1,0 +1,134 @@
+"""Removing an entry of the store: at once to everybody else, and nothing that is not an entry."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from pynamespaces import handles, inits, keeper, kinds
+from pynamespaces._kernel import mount
+from pynamespaces.handles import Namespace, NotANamespace
+from pynamespaces.store import SOCKET, UNFINISHED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pynamespaces.store import Store
+
+
+def exists(name: str, directory: int) -> bool:
+    """Is there such a file in a directory (a descriptor)?"""
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def quiet(namespace: Namespace) -> Namespace:
+    """One that may be dropped open."""
+    namespace._hold().loud = False
+    return namespace
+
+
+def sweep(place: Store) -> None:
+    """Under the lock: remove what a killed process left unfinished."""
+    for name in os.listdir(place.fd):
+        path = place.entry(name)
+        if name.startswith(".") or os.path.exists(os.path.join(path, UNFINISHED)):
+            try:
+                remove(path)
+            except OSError:
+                pass
+
+
+def remove(path: str) -> None:
+    """End what keeps an entry and remove it; nothing that is not an entry is ever removed."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        _remove_directory(path)
+        return
+    mounted = unmount_all(path)
+    if not mounted and not (stat.S_ISREG(status.st_mode) and status.st_size == 0):
+        raise NotANamespace(errno.EINVAL, "nothing that was persisted", step=f"forget {path}")
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _remove_directory(path: str) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        known = {row.name for row in kinds.TABLE} | {row.children for row in kinds.TABLE}
+        if set(os.listdir(directory)) - known - {UNFINISHED, SOCKET}:
+            raise NotANamespace(errno.EINVAL, "a directory with other things than namespaces", step=f"forget {path}")
+        if exists(SOCKET, directory):
+            path = _hide(path)
+            _release([handles.from_fd(fd, path, loud=False) for fd in keeper.fetch(directory, SOCKET) or ()])
+            keeper.end(directory, SOCKET)
+            os.unlink(SOCKET, dir_fd=directory)
+        elif exists("pid", directory):
+            if os.fstat(directory).st_dev != os.stat(os.path.dirname(path)).st_dev:
+                _mark(directory)
+            try:
+                _release([quiet(Namespace.at(f"{path}/pid"))])
+            except NotANamespace:
+                pass
+    finally:
+        os.close(directory)
+    unmount_all(path)
+    for name in os.listdir(path):
+        file = os.path.join(path, name)
+        unmount_all(file)
+        if os.lstat(file).st_size:
+            raise NotANamespace(errno.EINVAL, f"{name} is not empty", step=f"forget {path}")
+        os.unlink(file)
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+
+
+def unmount_all(path: str) -> bool:
+    """Detach every mount on a path: True if there was one."""
+    for count in range(100):
+        try:
+            mount.detach(os.fsencode(path))
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return count > 0
+            if error.errno == errno.EPERM and not _mounted(path):
+                return False
+            raise
+    return True
+
+
+def _mounted(path: str) -> bool:
+    """Is there another file system at this path than in its directory?"""
+    return os.lstat(path).st_dev != os.stat(os.path.dirname(path)).st_dev
+
+
+def _hide(path: str) -> str:
+    """Give an entry a name that only `sweep` looks at: from now on it is gone, even if we are killed."""
+    directory, name = os.path.split(path)
+    if name.startswith("."):
+        return path
+    hidden = os.path.join(directory, f".{name}")
+    os.rename(path, hidden)
+    return hidden
+
+
+def _mark(directory: int) -> None:
+    """The same for an entry that is mounted."""
+    if not exists(UNFINISHED, directory):
+        os.close(os.open(UNFINISHED, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o444, dir_fd=directory))
+
+
+def _release(kept: list[Namespace]) -> None:
+    for namespace in kept:
+        inits.tell(namespace, inits.release)
+        namespace.close()
