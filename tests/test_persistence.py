@@ -143,9 +143,7 @@ def test_killed_at_any_instant_a_name_is_whole_or_absent(store: Path) -> None:
             forget(row.name)
         inside.persist("afterwards")
         forget("afterwards")
-    for left in store.iterdir():
-        assert left.is_dir()
-        left.rmdir()
+    assert all(left.is_dir() and not any(left.iterdir()) for left in store.iterdir()), "at most an empty directory"
     inside.close()
 
 
@@ -202,6 +200,13 @@ def test_forget_removes_nothing_that_was_not_persisted(tmp_path: Path, store: Pa
     (precious / "work").unlink()
     with pytest.raises(ns.NotANamespace):
         forget(precious)
+    (tmp_path / ".hidden").touch()
+    (tmp_path / ".empty").mkdir()
+    with unshare("uts") as inside, inside.persisted(tmp_path / "kept"):
+        pass
+    inside.close()
+    forget(tmp_path / "kept")
+    assert sorted(os.listdir(tmp_path)) == [".empty", ".hidden", "file", "precious"]
     assert (precious / "net").read_text() == "not empty"
 
 

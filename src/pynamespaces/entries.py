@@ -10,11 +10,10 @@ from pynamespaces._kernel import mount
 from pynamespaces.errors import NamespaceError
 from pynamespaces.handles import Namespace, NotANamespace
 from pynamespaces.kinds import Kind
-from pynamespaces.store import SOCKET, UNFINISHED
+from pynamespaces.store import HIDDEN, SOCKET, UNFINISHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-
     from pynamespaces.sets import NamespaceSet
     from pynamespaces.store import Store
 
@@ -137,7 +136,7 @@ def _create_in_place(path: str, held: dict[Kind, int], namespaces: NamespaceSet)
 
 def _create_kept(place: Store, entry: str, held: dict[Kind, int], namespaces: NamespaceSet) -> None:
     """A keeper, in a directory that gets its name when all is done."""
-    hidden = f".{entry}"
+    hidden = HIDDEN + entry
     os.mkdir(hidden, 0o700, dir_fd=place.fd)
     directory = -1
     try:

@@ -9,7 +9,7 @@ import stat
 from pynamespaces import handles, inits, keeper, kinds
 from pynamespaces._kernel import mount
 from pynamespaces.handles import Namespace, NotANamespace
-from pynamespaces.store import SOCKET, UNFINISHED
+from pynamespaces.store import HIDDEN, SOCKET, UNFINISHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,15 +31,16 @@ def quiet(namespace: Namespace) -> Namespace:
     return namespace
 
 
-def sweep(place: Store) -> None:
-    """Under the lock: remove what a killed process left unfinished."""
-    for name in os.listdir(place.fd):
-        path = place.entry(name)
-        if name.startswith(".") or os.path.exists(os.path.join(path, UNFINISHED)):
-            try:
-                remove(path)
-            except OSError:
-                pass
+def sweep(place: Store, names: list[str]) -> None:
+    """Under the lock: remove what a killed process left unfinished among these names."""
+    for name in names:
+        for path in (place.entry(name), place.entry(name if name.startswith(HIDDEN) else HIDDEN + name)):
+            hidden = os.path.basename(path).startswith(HIDDEN)
+            if os.path.isdir(path) and (hidden or os.path.exists(os.path.join(path, UNFINISHED))):
+                try:
+                    remove(path)
+                except OSError:
+                    pass
 
 
 def remove(path: str) -> None:
@@ -115,9 +116,9 @@ def _mounted(path: str) -> bool:
 def _hide(path: str) -> str:
     """Give an entry a name that only `sweep` looks at: from now on it is gone, even if we are killed."""
     directory, name = os.path.split(path)
-    if name.startswith("."):
+    if name.startswith(HIDDEN):
         return path
-    hidden = os.path.join(directory, f".{name}")
+    hidden = os.path.join(directory, HIDDEN + name)
     os.rename(path, hidden)
     return hidden
 

@@ -2,7 +2,7 @@
 
 An entry of the store is a directory ``<store>/<name>``.  Either a small tmpfs is mounted on it, with a file for each
 kind on which that namespace is bound; or, where mounts would not outlive this process, it holds the socket of a keeper.
-Under the lock of the store everything with a name that begins with "." is somebody's unfinished work.
+Under the lock of the store everything hidden is somebody's unfinished work.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 VARIABLE = "PYNAMESPACES_STORE"
 
-#: In an entry: its tmpfs is attached, but not all is done; and: its PID 1 is our init, told to stay.
-UNFINISHED = ".unfinished"
-INIT = ".init"
+#: In an entry: its tmpfs is attached, but not all is done; and the socket of its keeper.
+UNFINISHED = ".pynamespaces-unfinished"
 SOCKET = "keeper"
+
+#: An entry that has no name yet, or no more.
+HIDDEN = ".pynamespaces-"
 
 
 def is_name(name: object) -> bool:
