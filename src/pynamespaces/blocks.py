@@ -33,7 +33,10 @@ FURNISHES = {
 }
 
 #: Steps that only a child can do: the kernel has no way back from them.
-CHILD_ONLY = {steps.MAP_IDS: "ids"}
+CHILD_ONLY = (steps.JOIN, steps.MAP_IDS, steps.RLIMIT, steps.NO_NEW_PRIVS)
+
+#: Steps that each child takes care of, and a thread has no use for.
+NOT_FOR_THREADS = (steps.UNSHARE, steps.INIT, steps.CAPABILITIES)
 
 
 class NotInABlock(NotSupported, ValueError):
@@ -161,7 +164,7 @@ class Unshare(Block):
 
     def __init__(self, todo: tuple[plan.Step, ...], optional: tuple[Row, ...] = ()) -> None:
         super().__init__()
-        self._todo = tuple([step for step in todo if step.op not in (steps.UNSHARE, steps.INIT)])
+        self._todo = tuple([step for step in todo if step.op not in NOT_FOR_THREADS])
         self._init = any(step.op == steps.INIT for step in todo)
         self._optional = optional
         self._flags = 0

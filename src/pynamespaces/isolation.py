@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pynamespaces import blocks, kinds, plan
+from pynamespaces._kernel import steps
 from pynamespaces.clocks import ClockOffsets
 from pynamespaces.kinds import Kind, Row
 from pynamespaces.places import Place
@@ -39,12 +40,13 @@ FIELDS: dict[str, tuple[Any, str | None]] = {
     "cgroup": (None, None),
     "no_new_privs": (False, None),
     "capabilities": (None, None),
+    "rlimits": (None, None),
     "new_session": (False, None),
     "die_with_parent": (True, None),
 }
 
 #: What only a child can be given: a thread could not come back from it.
-CHILD_ONLY = ("within", "ids", "cgroup", "no_new_privs", "capabilities", "new_session")
+CHILD_ONLY = ("within", "ids", "cgroup", "no_new_privs", "capabilities", "rlimits", "new_session")
 
 
 class Isolation(Place):
@@ -66,6 +68,7 @@ class Isolation(Place):
         cgroup: a cgroup v2 directory to start in.
         no_new_privs: nothing inside can gain privileges by exec (prctl(2)).
         capabilities: which capabilities are kept; None leaves them as the kernel gives them.
+        rlimits: resource limits (`resource.RLIMIT_NOFILE` …) as {which: (soft, hard)}.
         new_session: a terminal session of its own (setsid(2)).
         die_with_parent: end everything inside when this process ends.
 
@@ -90,6 +93,7 @@ class Isolation(Place):
     cgroup: Any
     no_new_privs: bool
     capabilities: Any
+    rlimits: dict[int, tuple[int, int]] | None
     new_session: bool
     die_with_parent: bool
 
@@ -135,12 +139,16 @@ class Isolation(Place):
         rows = tuple(kinds.rows(self.kinds))
         names = {row.name for row in rows}
         todo: list[Step] = []
+        if self.within is not None:
+            todo.extend(step for step in self.within.plan() if step.op == steps.JOIN)
         if rows:
             todo.append(plan.unshare(rows))
         if "user" in names:
             from pynamespaces.idmaps import IdMap
 
-            todo.append((self.ids or IdMap.root()).step())
+            ids = self.ids or IdMap.root()
+            todo.append(ids.step())
+            todo.append(plan.set_ids(min(ids.uids)[0], min(ids.gids)[0]))
         if self.clock is not None:
             todo.append(plan.clocks(self.clock.text()))
         if "pid" in names and self.init is not False:
@@ -153,6 +161,11 @@ class Isolation(Place):
             todo.append(plan.loopback())
         if "mnt" in names:
             todo.extend(self._mount_steps("pid" in names))
+        for resource, (soft, hard) in sorted((self.rlimits or {}).items()):
+            todo.append(plan.rlimit(resource, soft, hard))
+        todo.append(plan.capabilities(self.capabilities))
+        if self.no_new_privs:
+            todo.append(plan.no_new_privs())
         return Plan(todo)
 
     def _mount_steps(self, new_pid: bool) -> Iterable[Step]:

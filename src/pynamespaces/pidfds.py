@@ -55,6 +55,13 @@ class PidFd:
         self.pid = pid
         return self
 
+    @classmethod
+    def _of(cls, fd: int, pid: int) -> Self:
+        """Adopt a descriptor that is known to be this process's; it may be dropped open."""
+        self = cls.__new__(cls)
+        self._fd, self._loud, self.pid = fd, False, pid
+        return self
+
     def fileno(self) -> int:
         """The descriptor; ValueError once closed."""
         if self._fd < 0:

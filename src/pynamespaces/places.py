@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
+    from pynamespaces.plan import Plan
     from pynamespaces.processes import Popen
     from pynamespaces.workers import Executor
 
@@ -26,6 +27,10 @@ class Place:
     """The verbs that `NamespaceSet` and `Isolation` share; each imports its executor where it is called."""
 
     __slots__ = ()
+
+    def plan(self) -> Plan:
+        """The steps to there, in order; ``print(place.plan())`` shows them."""
+        raise NotImplementedError
 
     def run(self, argv: Arguments, **kwargs: Any) -> subprocess.CompletedProcess[Any]:
         """Run a command inside and wait for it: `subprocess.run` with its arguments.

@@ -105,6 +105,36 @@ def init() -> Step:
     return Step(steps.INIT, "init (PID 1 of the new pid namespace)")
 
 
+def map_ids(uids: str, gids: str) -> Step:
+    """Write uid_map and gid_map of the new user namespace (user_namespaces(7)): its maker does, while it waits."""
+    what = f"uid_map {' '.join(uids.split())}, gid_map {' '.join(gids.split())}"
+    return Step(steps.MAP_IDS, what, a=uids.encode(), b=gids.encode())
+
+
+def set_ids(uid: int, gid: int) -> Step:
+    """setresuid(2), setresgid(2) to ids that this user namespace maps, where it does not map those one has."""
+    return Step(steps.SET_IDS, f"setresuid({uid}), setresgid({gid})", fd=uid, fd2=gid)
+
+
+def capabilities(keep: Iterable[int] | None) -> Step:
+    """capset(2) and the bounding set: keep only these; None only clears the inheritable ones."""
+    if keep is None:
+        return Step(steps.CAPABILITIES, "capset(inheritable = none)")
+    numbers = sorted(set(keep))
+    return Step(steps.CAPABILITIES, f"capset({numbers})", fd=1, flags=sum(1 << number for number in numbers))
+
+
+def no_new_privs() -> Step:
+    """prctl(PR_SET_NO_NEW_PRIVS)."""
+    return Step(steps.NO_NEW_PRIVS, "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+def rlimit(resource: int, soft: int, hard: int) -> Step:
+    """prlimit(2)."""
+    limit = (hard % 2**64).to_bytes(8, "little")
+    return Step(steps.RLIMIT, f"prlimit({resource}, {soft}, {hard})", fd=resource, flags=soft % 2**64, a=limit)
+
+
 def do(step: Step, *, in_child: bool = False) -> int:
     """Do one step in the calling thread, or in a child that shares all with it but its pid namespace.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pynamespaces.handles import PathLike
     from pynamespaces.kinds import KindLike
     from pynamespaces.pidfds import Process
+    from pynamespaces.plan import Plan
 
 
 class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
@@ -154,6 +155,24 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         kinds.parse(*kinds_)
         return blocks.Enter(lambda: self.only(*kinds_) if kinds_ else self._sharing(self._by_flag.values()))
 
+    def plan(self) -> Plan:
+        """The steps to there: what differs from where this thread's children go, in an order that the kernel allows.
+
+        Namespaces that the target's user namespace does not own are joined before it, the others after it.
+        """
+        from pynamespaces import plan
+
+        todo = [namespace for namespace in self._by_flag.values() if not _is_here(namespace)]
+        user = next((namespace for namespace in todo if namespace.kind is Kind.USER), None)
+        others = [namespace for namespace in todo if namespace is not user]
+        first = [] if user is None else [namespace for namespace in others if not _owned(namespace, user)]
+        order = [*first, *([user] if user else []), *[namespace for namespace in others if namespace not in first]]
+        order.sort(key=lambda namespace: namespace.kind is Kind.MNT and namespace not in first)
+        steps = [plan.join(ns.fileno(), ns.row, ns.id.text(ns.kind)) for ns in order]
+        if user is not None:
+            steps.append(plan.set_ids(0, 0))
+        return plan.Plan([*steps, plan.capabilities(None)])
+
     def persist(self, name: PathLike, /, *, store: PathLike | None = None) -> None:
         """Keep these namespaces after their last process, under a saved name or in a directory.
 
@@ -243,3 +262,28 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
 def _close(namespaces: Iterable[Namespace]) -> None:
     for namespace in namespaces:
         namespace.close()
+
+
+def _is_here(namespace: Namespace) -> bool:
+    """Would this thread's child be there anyway?"""
+    with Namespace.current(namespace.kind, for_children=True) as here:
+        return here == namespace
+
+
+def _owned(namespace: Namespace, user: Namespace) -> bool:
+    """Is it owned by this user namespace, or by one below it?"""
+    try:
+        owner = namespace.owner()
+    except PermissionError:
+        return False
+    for _ in range(40):
+        with owner:
+            if owner == user:
+                return True
+            try:
+                above = owner.parent()
+            except PermissionError:
+                return False
+        owner = above
+    owner.close()
+    return False

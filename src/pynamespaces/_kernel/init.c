@@ -138,9 +138,32 @@ FREESTANDING static void run_keeper(int kept)
     }
 }
 
+/* The watcher: when the process at 3 ends before the one at 4, it kills that one. */
+FREESTANDING static void run_watcher(void)
+{
+    uint64_t all = ~0ULL;
+
+    sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, 0, SIGSET_BYTES);
+    for (;;) {
+        struct pollfd waits[2];
+        for (int i = 0; i < 2; i++) {
+            waits[i].fd = 3 + i;
+            waits[i].events = POLLIN;
+            waits[i].revents = 0;
+        }
+        if (sys5(__NR_ppoll, waits, 2, 0, 0, 0) < 0)
+            continue;
+        if (!waits[1].revents)
+            sys4(__NR_pidfd_send_signal, 4, SIGKILL, 0, 0);
+        sys1(__NR_exit_group, 0);
+    }
+}
+
 /* stack: argc, argv[0] …; the keeper has one argument for each namespace. */
 __attribute__((used, visibility("hidden"))) FREESTANDING void pn_init_main(long *stack)
 {
+    if (stack[0] > 1 && ((char **)stack)[2][0] == 'w')
+        run_watcher();
     if (stack[0] > 1)
         run_keeper(stack[0] - 1);
     sys2(__NR_prctl, PR_SET_NAME, "namespaces-init");
@@ -161,15 +184,15 @@ __asm__(".text\n.globl pn_start\n.hidden pn_start\n.type pn_start, @function\n"
         ".size pn_start, .-pn_start\n");
 #endif
 
-struct spawn {
-    int image, parent, error;
+struct nested_spawn {
+    struct pn_spawn spawn;
     struct pn_clone_args args;
 };
 
 /* In the child, on its own stack, in our memory: the caller is suspended (CLONE_VFORK). */
-static int become_init(void *data)
+int pn_become_init(void *data)
 {
-    struct spawn *spawn = data;
+    struct pn_spawn *spawn = data;
     static char *const argv[] = {(char *)"pynamespaces-init", 0};
     static char *const envp[] = {0};
 
@@ -198,10 +221,10 @@ static int become_init(void *data)
    child is ours (CLONE_PARENT). */
 static int spawn_below(void *data)
 {
-    struct spawn *spawn = data;
-    long child = clone_and_run(&spawn->args, become_init, spawn);
+    struct nested_spawn *nested = data;
+    long child = clone_and_run(&nested->args, pn_become_init, &nested->spawn);
     if (child < 0)
-        spawn->error = child;
+        nested->spawn.error = child;
     return 0;
 }
 
@@ -211,14 +234,14 @@ static int spawn_below(void *data)
 int pn_init_spawn(int image, int kinds, int below, int *pidfd)
 {
     _Alignas(16) char stack[8192], outer[8192];
-    struct spawn spawn = {.image = image};
+    struct nested_spawn nested = {.spawn = {.image = image}};
     uint64_t all = ~0ULL, mask = 0;
     int held = -1;
 
-    spawn.parent = sys2(__NR_pidfd_open, sys0(__NR_getpid), 0);
-    if (spawn.parent < 0)
-        return spawn.parent;
-    spawn.args = (struct pn_clone_args){
+    nested.spawn.parent = sys2(__NR_pidfd_open, sys0(__NR_getpid), 0);
+    if (nested.spawn.parent < 0)
+        return nested.spawn.parent;
+    nested.args = (struct pn_clone_args){
         .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | (unsigned)kinds,
         .pidfd = (uintptr_t)&held,
         .exit_signal = below ? 0 : SIGCHLD,
@@ -232,24 +255,24 @@ int pn_init_spawn(int image, int kinds, int below, int *pidfd)
         .stack_size = sizeof outer,
     };
     if (below)
-        spawn.args.flags |= CLONE_PARENT;
+        nested.args.flags |= CLONE_PARENT;
 
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, &mask, SIGSET_BYTES);
-    long child = below ? clone_and_run(&helper, spawn_below, &spawn)
-                       : clone_and_run(&spawn.args, become_init, &spawn);
+    long child = below ? clone_and_run(&helper, spawn_below, &nested)
+                       : clone_and_run(&nested.args, pn_become_init, &nested.spawn);
     if (below && child > 0)
         sys4(__NR_wait4, child, 0, __WALL, 0);
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, SIGSET_BYTES);
-    sys1(__NR_close, spawn.parent);
+    sys1(__NR_close, nested.spawn.parent);
     if (child < 0)
         return child;
-    if (spawn.error < 0) {
+    if (nested.spawn.error < 0) {
         if (held >= 0) {
             siginfo_t info;
             sys5(__NR_waitid, 3 /* P_PIDFD */, held, &info, WEXITED | __WALL, 0);
             sys1(__NR_close, held);
         }
-        return spawn.error;
+        return nested.spawn.error;
     }
     *pidfd = held;
     return 0;
@@ -257,8 +280,9 @@ int pn_init_spawn(int image, int kinds, int below, int *pidfd)
 
 struct keep {
     int image, error;
-    const int *fds; /* the socket, then what to keep */
+    const int *fds; /* the socket, then what to keep; or the two processes of a watcher */
     int count;
+    const char *word;
     struct pn_clone_args args;
 };
 
@@ -266,13 +290,12 @@ static int become_keeper(void *data)
 {
     struct keep *keep = data;
     static char *const envp[] = {0};
-    static char one[] = "ns";
     char *argv[10] = {(char *)"pynamespaces-keeper"};
     int moved[9];
     int image_fd = LISTEN_FD + keep->count;
 
     for (int i = 1; i < keep->count; i++)
-        argv[i] = one;
+        argv[i] = (char *)keep->word;
     /* All out of the way of the numbers that they are to have. */
     long image = sys3(__NR_fcntl, keep->image, F_DUPFD_CLOEXEC, 32);
     keep->error = image < 0 ? image : 0;
@@ -306,17 +329,14 @@ static int spawn_keeper(void *data)
     return 0;
 }
 
-/* A process of its own that holds fds[1…] and gives them to who asks on the listening fds[0]. */
-int pn_keeper_spawn(int image, const char *fds, int count)
+/* Run the image as a process that is nobody's child, with these descriptors from 3 on and
+   `word` as each of count - 1 arguments. */
+int pn_spawn_apart(int image, const int *fds, int count, const char *word)
 {
     _Alignas(16) char stack[8192], outer[8192];
-    int copied[9];
     uint64_t all = ~0ULL, mask = 0;
 
-    if (count < 2 || count > 9)
-        return -EINVAL;
-    __builtin_memcpy(copied, fds, count * sizeof(int));
-    struct keep keep = {.image = image, .fds = copied, .count = count};
+    struct keep keep = {.image = image, .fds = fds, .count = count, .word = word};
     keep.args = (struct pn_clone_args){
         .flags = CLONE_VM | CLONE_VFORK | CLONE_CLEAR_SIGHAND,
         .stack = (uintptr_t)stack,
@@ -333,4 +353,15 @@ int pn_keeper_spawn(int image, const char *fds, int count)
         sys4(__NR_wait4, child, 0, __WALL, 0);
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, SIGSET_BYTES);
     return child < 0 ? child : keep.error;
+}
+
+/* A process that holds fds[1…] and gives them to who asks on the listening fds[0]. */
+int pn_keeper_spawn(int image, const char *fds, int count)
+{
+    int copied[9];
+
+    if (count < 2 || count > 9)
+        return -EINVAL;
+    __builtin_memcpy(copied, fds, count * sizeof(int));
+    return pn_spawn_apart(image, copied, count, "ns");
 }

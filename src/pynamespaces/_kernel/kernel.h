@@ -2,6 +2,7 @@
 #ifndef PN_KERNEL_H
 #define PN_KERNEL_H
 
+#include "launch.h"
 #include "steps.h"
 #include "sys.h"
 #include <signal.h>
@@ -70,5 +71,16 @@ int pn_step_in_child(int op, int fd, int fd2, unsigned long long flags, const ch
 
 int pn_init_spawn(int image, int kinds, int below, int *pidfd);
 int pn_keeper_spawn(int image, const char *fds, int count);
+
+struct pn_spawn {
+    int image, parent, error;
+};
+int pn_become_init(void *spawn);
+int pn_spawn_apart(int image, const int *fds, int count, const char *word);
+
+/* launch.c */
+int pn_launch_start(struct pn_launch *launch);
+int pn_launch_go(struct pn_launch *launch, int abandon);
+int pn_watcher_spawn(int image, int watched);
 
 #endif

@@ -14,3 +14,8 @@ def dumpable() -> int:
 def set_dumpable(value: int) -> None:
     """``PR_SET_DUMPABLE``: while it is 0, /proc/PID belongs to root."""
     checked(lib.pn_prctl(lib.PR_SET_DUMPABLE, value, 0, 0), "prctl(PR_SET_DUMPABLE)")
+
+
+def set_death_signal(signal: int) -> None:
+    """``PR_SET_PDEATHSIG``: sent to this process when the thread that made it ends."""
+    checked(lib.pn_prctl(lib.PR_SET_PDEATHSIG, signal, 0, 0), "prctl(PR_SET_PDEATHSIG)")

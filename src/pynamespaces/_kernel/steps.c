@@ -2,7 +2,9 @@
 #include "clone.h"
 #include "kernel.h"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <linux/capability.h>
 
 #ifndef MS_PRIVATE
 #define MS_PRIVATE (1 << 18)
@@ -60,6 +62,57 @@ static long propagate(const char *path, unsigned long flags)
     return answer;
 }
 
+enum { OVERFLOW_ID = 65534 };
+
+static long set_ids(unsigned uid, unsigned gid)
+{
+    long answer = 0;
+
+    if (sys0(__NR_getegid) == OVERFLOW_ID) {
+        sys2(__NR_setgroups, 0, 0); /* refused where setgroups is denied: then there is nothing to drop */
+        answer = sys3(__NR_setresgid, gid, gid, gid);
+    }
+    if (answer >= 0 && sys0(__NR_geteuid) == OVERFLOW_ID)
+        answer = sys3(__NR_setresuid, uid, uid, uid);
+    return answer;
+}
+
+/* Inheritable capabilities are always cleared: they would come back with the next program. */
+static long capabilities(uint64_t keep, int set)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    long answer = sys2(__NR_capget, &header, data);
+
+    if (answer < 0)
+        return answer;
+    if (set)
+        for (int capability = 0; capability < 64; capability++) {
+            long held = sys5(__NR_prctl, PR_CAPBSET_READ, capability, 0, 0, 0);
+            if (held < 0)
+                break;
+            if (held && !(keep >> capability & 1) &&
+                (answer = sys5(__NR_prctl, PR_CAPBSET_DROP, capability, 0, 0, 0)) < 0)
+                return answer;
+        }
+    for (int half = 0; half < 2; half++) {
+        uint32_t wanted = keep >> (32 * half);
+        if (set) {
+            data[half].permitted &= wanted;
+            data[half].effective = data[half].permitted;
+        }
+        data[half].inheritable = set ? data[half].permitted : 0;
+    }
+    if ((answer = sys2(__NR_capset, &header, data)) < 0 || !set)
+        return answer;
+    sys5(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    for (int capability = 0; capability < 64; capability++)
+        if (data[capability / 32].permitted >> (capability % 32) & 1)
+            if ((answer = sys5(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0)) < 0)
+                return answer;
+    return 0;
+}
+
 /* >= 0, or -errno.  Steps that an executor does in its own way are nothing here. */
 int pn_do_step(const struct pn_step *step)
 {
@@ -83,6 +136,17 @@ int pn_do_step(const struct pn_step *step)
         return propagate(step->a, step->flags);
     case PN_STEP_MOUNT:
         return sys5(__NR_mount, step->a, step->b, step->c, step->flags, step->d);
+    case PN_STEP_SET_IDS:
+        return set_ids(step->fd, step->fd2);
+    case PN_STEP_CAPABILITIES:
+        return capabilities(step->flags, step->fd == 1);
+    case PN_STEP_NO_NEW_PRIVS:
+        return sys5(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    case PN_STEP_RLIMIT: {
+        uint64_t limits[2] = {step->flags, 0};
+        __builtin_memcpy(&limits[1], step->a, sizeof limits[1]);
+        return sys4(__NR_prlimit64, 0, step->fd, limits, 0);
+    }
     }
     return 0;
 }

@@ -15,6 +15,10 @@ enum pn_op {
     PN_STEP_PROPAGATE,  /* mount(NULL, a, NULL, flags) from the namespace's true root */
     PN_STEP_MOUNT,      /* mount(a, b, c, flags, d) */
     PN_STEP_INIT,       /* PID 1 of the new pid namespace: each executor has its own way */
+    PN_STEP_SET_IDS,    /* setresuid(fd), setresgid(fd2), if this user namespace does not map ours */
+    PN_STEP_CAPABILITIES, /* keep those in flags (fd = 1), or only clear the inheritable ones */
+    PN_STEP_NO_NEW_PRIVS, /* prctl(PR_SET_NO_NEW_PRIVS, 1) */
+    PN_STEP_RLIMIT,     /* prlimit(fd, soft = flags, hard = the 8 bytes at a) */
 };
 
 struct pn_step {

@@ -46,9 +46,24 @@ __all__ = [
     "MS_UNBINDABLE",
     "OPEN_TREE_CLONE",
     "PIDFD_THREAD",
+    "PN_COPY",
+    "PN_DIRECT",
+    "PN_FAILED_CLONE",
+    "PN_FAILED_CWD",
+    "PN_FAILED_EXEC",
+    "PN_FAILED_GID",
+    "PN_FAILED_GROUP",
+    "PN_FAILED_GROUPS",
+    "PN_FAILED_INIT",
+    "PN_FAILED_SESSION",
+    "PN_FAILED_STDIO",
+    "PN_FAILED_UID",
+    "PN_HELPER",
     "PN_INIT_END",
     "PN_INIT_KEEP",
     "PN_INIT_RELEASE",
+    "PN_STACK",
+    "PN_STEP_CAPABILITIES",
     "PN_STEP_CLOCKS",
     "PN_STEP_DOMAINNAME",
     "PN_STEP_HOSTNAME",
@@ -57,11 +72,15 @@ __all__ = [
     "PN_STEP_LOOPBACK",
     "PN_STEP_MAP_IDS",
     "PN_STEP_MOUNT",
+    "PN_STEP_NO_NEW_PRIVS",
     "PN_STEP_PROPAGATE",
+    "PN_STEP_RLIMIT",
+    "PN_STEP_SET_IDS",
     "PN_STEP_UNSHARE",
     "PR_GET_DUMPABLE",
     "PR_GET_SECCOMP",
     "PR_SET_DUMPABLE",
+    "PR_SET_PDEATHSIG",
     "UMOUNT_NOFOLLOW",
     "pn_chroot",
     "pn_close",
@@ -76,6 +95,8 @@ __all__ = [
     "pn_init_spawn",
     "pn_is_nsfs",
     "pn_keeper_spawn",
+    "pn_launch_go",
+    "pn_launch_start",
     "pn_loopback_up",
     "pn_mount",
     "pn_mount_setattr",
@@ -103,6 +124,7 @@ __all__ = [
     "pn_step_in_child",
     "pn_umount",
     "pn_unshare",
+    "pn_watcher_spawn",
     "pn_yield",
 ]
 
@@ -150,6 +172,7 @@ CAP_SYS_TIME: Final[int]
 PR_GET_DUMPABLE: Final[int]
 PR_SET_DUMPABLE: Final[int]
 PR_GET_SECCOMP: Final[int]
+PR_SET_PDEATHSIG: Final[int]
 PN_STEP_JOIN: Final[int]
 PN_STEP_UNSHARE: Final[int]
 PN_STEP_MAP_IDS: Final[int]
@@ -160,9 +183,27 @@ PN_STEP_LOOPBACK: Final[int]
 PN_STEP_PROPAGATE: Final[int]
 PN_STEP_MOUNT: Final[int]
 PN_STEP_INIT: Final[int]
+PN_STEP_SET_IDS: Final[int]
+PN_STEP_CAPABILITIES: Final[int]
+PN_STEP_NO_NEW_PRIVS: Final[int]
+PN_STEP_RLIMIT: Final[int]
 PN_INIT_KEEP: Final[int]
 PN_INIT_RELEASE: Final[int]
 PN_INIT_END: Final[int]
+PN_STACK: Final[int]
+PN_DIRECT: Final[int]
+PN_HELPER: Final[int]
+PN_COPY: Final[int]
+PN_FAILED_CLONE: Final[int]
+PN_FAILED_INIT: Final[int]
+PN_FAILED_STDIO: Final[int]
+PN_FAILED_CWD: Final[int]
+PN_FAILED_SESSION: Final[int]
+PN_FAILED_GROUP: Final[int]
+PN_FAILED_GROUPS: Final[int]
+PN_FAILED_GID: Final[int]
+PN_FAILED_UID: Final[int]
+PN_FAILED_EXEC: Final[int]
 
 def pn_unshare(flags: int, /) -> int: ...
 def pn_setns(fd: int, kinds: int, /) -> int: ...
@@ -207,3 +248,6 @@ def pn_step(op: int, fd: int, fd2: int, flags: int, a: _Text, b: _Text, c: _Text
 def pn_step_in_child(op: int, fd: int, fd2: int, flags: int, a: _Text, b: _Text, c: _Text, d: _Text, /) -> int: ...
 def pn_init_spawn(image: int, kinds: int, below: int, pidfd: _Out, /) -> int: ...
 def pn_keeper_spawn(image: int, fds: _Text, count: int, /) -> int: ...
+def pn_launch_start(launch: _Out, /) -> int: ...
+def pn_launch_go(launch: _Out, abandon: int, /) -> int: ...
+def pn_watcher_spawn(image: int, watched: int, /) -> int: ...

@@ -1,0 +1,171 @@
+"""launch.c: a command in namespaces, from plain Python values."""
+
+from __future__ import annotations
+
+from mmap import mmap
+
+from pynamespaces._kernel._ffi import ffi, lib
+from pynamespaces.values import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from pynamespaces.plan import Step
+
+DIRECT = lib.PN_DIRECT
+HELPER = lib.PN_HELPER
+COPY = lib.PN_COPY
+
+#: PN_FAILED_*: what a child was at when it failed, beside the plan's steps.
+CWD = lib.PN_FAILED_CWD
+EXEC = lib.PN_FAILED_EXEC
+PHASES = {
+    lib.PN_FAILED_CLONE: "clone3",
+    lib.PN_FAILED_INIT: "init (PID 1 of the new pid namespace)",
+    lib.PN_FAILED_STDIO: "dup2",
+    lib.PN_FAILED_CWD: "chdir",
+    lib.PN_FAILED_SESSION: "setsid",
+    lib.PN_FAILED_GROUP: "setpgid",
+    lib.PN_FAILED_GROUPS: "setgroups",
+    lib.PN_FAILED_GID: "setresgid",
+    lib.PN_FAILED_UID: "setresuid",
+    lib.PN_FAILED_EXEC: "execve",
+}
+
+_new = ffi.new_allocator(should_clear_after_alloc=False)
+
+
+@value(frozen=True)
+class Command:
+    """What to execute, and as whom: everything of a launch that is no step of the plan."""
+
+    paths: tuple[bytes, ...]
+    argv: tuple[bytes, ...]
+    envp: tuple[bytes, ...]
+    cwd: bytes | None = None
+    stdio: tuple[int, int, int] = (-1, -1, -1)
+    close_fds: bool = True
+    pass_fds: tuple[int, ...] = ()
+    restore_signals: bool = True
+    new_session: bool = False
+    process_group: int = -1
+    umask: int = -1
+    gid: int | None = None
+    groups: tuple[int, ...] | None = None
+    uid: int | None = None
+    death_signal: int = 0
+    cgroup: int = -1
+    image: int = -1
+
+
+class Launch:
+    """One launch under way: `start`, perhaps write maps, `go`."""
+
+    __slots__ = ("_alive", "_struct")
+
+    _struct: Any
+
+    def __init__(
+        self,
+        way: int,
+        flags: int,
+        outer: Sequence[Step],
+        inner: Sequence[Step],
+        late: Sequence[Step],
+        command: Command,
+        *,
+        wait: bool,
+    ) -> None:
+        struct: Any
+        if way == COPY:  # what a copied helper says must be seen here
+            memory = mmap(-1, ffi.sizeof("struct pn_launch"))
+            self._alive: list[Any] = [memory]
+            struct = ffi.from_buffer("struct pn_launch *", memory, require_writable=True)
+        else:
+            self._alive = []
+            struct = _new("struct pn_launch *")
+        self._struct = struct
+        struct.way, struct.wait, struct.flags = way, wait, flags
+        struct.image, struct.cgroup = command.image, command.cgroup
+        struct.close_fds, struct.restore_signals = command.close_fds, command.restore_signals
+        struct.new_session, struct.process_group, struct.umask = (
+            command.new_session,
+            command.process_group,
+            command.umask,
+        )
+        struct.set_gid, struct.gid = command.gid is not None, command.gid or 0
+        struct.set_uid, struct.uid = command.uid is not None, command.uid or 0
+        struct.death_signal = command.death_signal
+        struct.stdio = command.stdio
+        struct.set_groups = command.groups is not None
+        struct.groups, struct.groups_count = self._array("unsigned[]", command.groups or ()), len(command.groups or ())
+        kept = sorted({fd for fd in command.pass_fds if fd > 2})
+        struct.pass_fds, struct.pass_count = self._array("int[]", kept), len(kept)
+        struct.outer, struct.outer_count = self._steps(outer), len(outer)
+        struct.inner, struct.inner_count = self._steps(inner), len(inner)
+        struct.late, struct.late_count = self._steps(late), len(late)
+        struct.paths, struct.paths_count = self._strings(command.paths), len(command.paths)
+        struct.argv, struct.envp = self._strings(command.argv), self._strings(command.envp)
+        struct.cwd = ffi.NULL if command.cwd is None else self._text(command.cwd)
+
+    def start(self) -> int:
+        """clone3: 0 or -errno; with `wait` the child stands in its new user namespace then."""
+        return lib.pn_launch_start(self._struct)
+
+    def go(self, *, abandon: bool = False) -> int:
+        """Wait until it has exec'ed: 0, or the -errno of `failed`."""
+        return lib.pn_launch_go(self._struct, abandon)
+
+    @property
+    def waiting(self) -> int:
+        """The process whose maps are to be written."""
+        return int(self._struct.pid if self._struct.way == DIRECT else self._struct.helper)
+
+    @property
+    def failed(self) -> int:
+        """Which step failed (outer, inner, late), or a key of PHASES."""
+        return int(self._struct.failed)
+
+    @property
+    def pid(self) -> int:
+        return int(self._struct.pid)
+
+    @property
+    def pidfd(self) -> int:
+        return int(self._struct.pidfd)
+
+    @property
+    def init_pidfd(self) -> int:
+        return int(self._struct.init_pidfd)
+
+    def _keep(self, data: Any) -> Any:
+        self._alive.append(data)
+        return data
+
+    def _text(self, text: bytes) -> Any:
+        return self._keep(ffi.from_buffer("char[]", text + b"\0"))
+
+    def _array(self, kind: str, items: Sequence[int]) -> Any:
+        return self._keep(ffi.new(kind, list(items))) if items else ffi.NULL
+
+    def _strings(self, items: Sequence[bytes]) -> Any:
+        return self._keep(ffi.new("char *[]", [*[self._text(item) for item in items], ffi.NULL]))
+
+    def _steps(self, steps: Sequence[Step]) -> Any:
+        if not steps:
+            return ffi.NULL
+        array = self._keep(ffi.new("struct pn_step[]", len(steps)))
+        for cell, step in zip(array, steps, strict=True):
+            cell.op, cell.fd, cell.fd2, cell.flags = step.op, step.fd, step.fd2, step.flags
+            for name in ("a", "b", "c", "d"):
+                text = getattr(step, name)
+                if text is not None:
+                    setattr(cell, name, self._text(text))
+        return array
+
+
+def watch(image: int, watched: int) -> int:
+    """Start a watcher: the process behind a pidfd is killed when this process ends.  0 or -errno."""
+    return lib.pn_watcher_spawn(image, watched)

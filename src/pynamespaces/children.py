@@ -1,0 +1,294 @@
+"""A forked Python child in a place: what `calls` and `workers` are made of.
+
+The fork is os.fork, which honours glibc's and Python's locks; then the child, which has a single thread, does the
+plan's steps itself.  Where a pid namespace is new or joined it forks once more, stays outside and passes the status on.
+Everything else is told over one socket.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+import threading
+import warnings
+
+from pynamespaces import idmaps, inits, kinds, launching, plan, ways
+from pynamespaces._kernel import init, launch, pidfd, prctl, sched, steps
+from pynamespaces.errors import NamespaceError, refusal
+from pynamespaces.handles import Namespace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+    from pynamespaces.places import Place
+    from pynamespaces.plan import Step
+
+_PID = kinds.row("pid").flag
+_TIME = kinds.row("time").flag
+_HEAD = struct.Struct("=Q")
+
+
+class Child:
+    """A child that has arrived in its place, and the socket to it."""
+
+    def __init__(self, pid: int, held: int, sock: socket.socket) -> None:
+        self.pid = pid
+        self.pidfd = held
+        self.sock = sock
+
+    def kill(self) -> None:
+        """SIGKILL; with it ends an init of its own, and everything in a new pid namespace."""
+        try:
+            pidfd.send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def wait(self) -> int:
+        """Reap it; the returncode as subprocess counts it: -N for a signal."""
+        try:
+            _, status = os.waitpid(self.pid, 0)
+        except ChildProcessError:  # somebody's wait() for any child, or SIGCHLD is ignored
+            return 0
+        return os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        self.sock.close()
+        os.close(self.pidfd)
+
+
+def start(place: Place, main: Callable[[socket.socket], None]) -> Child:
+    """Fork a child that goes to a place and runs `main(socket)` there, and then ends without unwinding anything.
+
+    Raises:
+        NamespaceError: a step to the place was refused; the child is gone.
+    """
+    todo = place.plan()
+    ways.frames()  # a spent thread starts nothing
+    die = getattr(place, "die_with_parent", True)
+    in_main = threading.current_thread() is threading.main_thread()
+    image = init.image()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    pid = -1
+    try:
+        with _Quiet(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                _child(todo, theirs, main, signal.SIGKILL if die and in_main else 0)
+        theirs.close()
+        held = pidfd.pidfd_open(pid)
+        child = Child(pid, held, ours)
+        try:
+            if die and not in_main:
+                answer = launch.watch(image, held)
+                if answer < 0:
+                    raise refusal(-answer, step="start the watcher (die_with_parent)")
+            _arrive(child, todo)
+        except BaseException:
+            child.kill()
+            child.wait()
+            child.close()
+            raise
+        return child
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
+    finally:
+        os.close(image)
+
+
+def send(sock: socket.socket, data: bytes) -> None:
+    """One message: its length, then it."""
+    if len(data) < 65536:
+        sock.sendall(_HEAD.pack(len(data)) + data)
+    else:
+        sock.sendall(_HEAD.pack(len(data)))
+        sock.sendall(data)
+
+
+def receive(sock: socket.socket) -> bytes | bytearray | None:
+    """One message; None at the end of the conversation."""
+    first = sock.recv(65536)
+    while 0 < len(first) < _HEAD.size:
+        more = sock.recv(65536)
+        if not more:
+            return None
+        first += more
+    if not first:
+        return None
+    (size,) = _HEAD.unpack_from(first)
+    if len(first) == _HEAD.size + size:
+        return first[_HEAD.size :]
+    data = bytearray(size)
+    view = memoryview(data)
+    got = len(first) - _HEAD.size
+    view[:got] = first[_HEAD.size :]
+    while got < size:
+        count = sock.recv_into(view[got:])
+        if count == 0:
+            return None
+        got += count
+    return data
+
+
+def _arrive(child: Child, todo: Sequence[Step]) -> None:
+    """Write the child's maps when it asks, and hear that it is there or what was refused."""
+    while True:
+        said = receive(child.sock)
+        if said is None:
+            raise refusal(3, step="start a child", text=f"it ended with status {child.wait()} on the way")
+        word = bytes(said[:1])
+        if word == b"M":
+            idmaps.write(int(said[1:]), next(step for step in todo if step.op == steps.MAP_IDS))
+            send(child.sock, b"G")
+        elif word == b"E":
+            error: NamespaceError = pickle.loads(said[1:])
+            raise error
+        else:
+            return
+
+
+def _child(todo: Sequence[Step], sock: socket.socket, main: Callable[[socket.socket], None], death: int) -> NoReturn:
+    """Everything that the child does; it never returns, so that nothing of the parent's is unwound twice."""
+    status = 1
+    try:
+        if death:
+            prctl.set_death_signal(death)
+        try:
+            _go(todo, sock)
+        except NamespaceError as error:
+            send(sock, b"E" + pickle.dumps(error))
+            os._exit(1)
+        send(sock, b"R")
+        main(sock)
+        status = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        _leave(status)
+
+
+def _go(todo: Sequence[Step], sock: socket.socket) -> None:
+    """The plan's steps; in a new or joined pid namespace by a second child, which alone returns."""
+    flags = joined = 0
+    for step in todo:
+        if step.op == steps.UNSHARE:
+            flags |= step.flags
+        elif step.op == steps.JOIN:
+            joined |= step.flags
+    before = [step for step in todo if step.op in (steps.JOIN, steps.UNSHARE, steps.MAP_IDS, steps.CLOCKS)]
+    for step in before:
+        if step.op == steps.MAP_IDS:
+            send(sock, b"M%d" % os.getpid())
+            receive(sock)
+        else:
+            _do(step)
+    if flags & _TIME:
+        with Namespace.current("time", for_children=True) as new:
+            if sched.go(new.fileno(), _TIME) < 0:
+                raise refusal(87, step="setns(time)")
+    if (flags | joined) & _PID:
+        _fork_inside(launching.has_init(todo))
+    for step in todo:
+        if step not in before and step.op not in (steps.INIT, *launching.LATE):
+            _do(step)
+    for step in todo:
+        if step.op in launching.LATE:
+            _do(step)
+
+
+def _fork_inside(with_init: bool) -> None:
+    """Fork into the pid namespace of this process's children; the outer one waits, and ends as the inner one did."""
+    if with_init:
+        try:
+            inits.start(new=False)
+        except OSError as error:
+            raise refusal(error.errno or 0, step="init (PID 1 of the new pid namespace)") from None
+    outer = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        hint = "PID 1 of the pid namespace has ended, and the kernel lets no process into such a namespace any more"
+        raise refusal(error.errno or 0, step="fork into the pid namespace", hint=hint) from None
+    if pid == 0:
+        prctl.set_death_signal(signal.SIGKILL)
+        return
+    del outer
+    _close_all()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        os.kill(os.getpid(), -code)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def _close_all() -> None:
+    """A process that only waits keeps nobody's pipes open."""
+    os.closerange(0, 3)
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        try:
+            if int(name) > 2 and "pidfd" not in os.readlink(f"/proc/self/fd/{name}"):
+                os.close(int(name))
+        except OSError:
+            pass
+
+
+def _do(step: Step) -> None:
+    answer = plan.do(step)
+    if answer < 0:
+        from pynamespaces import causes
+
+        raise refusal(-answer, step=str(step), hint=causes.why(-answer, str(step)))
+
+
+def _leave(status: int) -> NoReturn:
+    """End: what is measured is saved and what was printed is flushed, nothing else is."""
+    coverage = sys.modules.get("coverage")
+    try:
+        if coverage is not None:
+            current = coverage.Coverage.current()
+            if current is not None:
+                current.stop()
+                current.save()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    finally:
+        os._exit(status)
+
+
+class _Quiet:
+    """Around a fork: nothing of ours is in a buffer, and no thread is in the middle of logging.
+
+    A handler's own lock is made anew in the child, the lock of its buffered file is not (CPython #84579).
+    """
+
+    def __enter__(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                try:
+                    stream.flush()
+                except (OSError, ValueError):
+                    pass
+        logging = sys.modules.get("logging")
+        self._locks = []
+        for handler in logging.getLogger().handlers if logging is not None else ():
+            if handler.lock is not None and handler.lock.acquire(timeout=1):
+                self._locks.append(handler.lock)
+
+    def __exit__(self, *_: object) -> None:
+        for lock in self._locks:
+            try:
+                lock.release()
+            except RuntimeError:  # in the child it is a new lock
+                pass

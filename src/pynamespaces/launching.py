@@ -1,0 +1,124 @@
+"""A plan and a command into a launch: which steps the helper does, which the child, and what went wrong."""
+
+from __future__ import annotations
+
+import os
+
+from pynamespaces import causes, idmaps, kinds
+from pynamespaces._kernel import launch, prctl, steps
+from pynamespaces._kernel.launch import Command, Launch
+from pynamespaces.errors import NamespaceError, NotSupported, refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pynamespaces.plan import Step
+
+_PID = kinds.row("pid").flag
+_TIME = kinds.row("time").flag
+_USER = kinds.row("user").flag
+
+#: Done after user and group have changed: what they lose, or what would take their right to change.
+LATE = (steps.CAPABILITIES, steps.NO_NEW_PRIVS)
+
+
+class Failure(Exception):
+    """A child's failure in a phase of its own, for which subprocess has its own words: cwd or exec."""
+
+    def __init__(self, phase: int, errno: int) -> None:
+        super().__init__(phase, errno)
+        self.phase = phase
+        self.errno = errno
+
+
+def has_init(plan: Sequence[Step]) -> bool:
+    """Does the plan want PID 1 to be our init?"""
+    return any(step.op == steps.INIT for step in plan)
+
+
+def makes_pid_1(plan: Sequence[Step]) -> bool:
+    """Will the command itself be PID 1?"""
+    return not has_init(plan) and any(step.op == steps.UNSHARE and step.flags & _PID for step in plan)
+
+
+def start(plan: Sequence[Step], command: Command) -> Launch:
+    """Launch a command by a plan; when this returns it has exec'ed.
+
+    Raises:
+        NamespaceError: a step of the plan failed; nothing is left over.
+        Failure: the command's cwd or exec failed; nothing is left over.
+    """
+    joins = [step for step in plan if step.op == steps.JOIN]
+    joined = flags = 0
+    maps: Step | None = None
+    for step in plan:
+        if step.op == steps.JOIN:
+            joined |= step.flags
+        elif step.op == steps.UNSHARE:
+            flags |= step.flags
+        elif step.op == steps.MAP_IDS:
+            maps = step
+    late = [step for step in plan if step.op in LATE]
+    passive = (steps.JOIN, steps.UNSHARE, steps.MAP_IDS, steps.INIT, *LATE)
+    inner = [step for step in plan if step.op not in passive]
+    outer: list[Step] = []
+    if joined & _TIME:
+        way = launch.COPY
+        if maps is not None:
+            raise NotSupported(
+                95, "a new user namespace within an existing time namespace", step="setns(time)", hint="enter it first"
+            )
+    elif has_init(plan) or joined & _PID or (joined and flags):
+        way = launch.HELPER
+    else:
+        way = launch.DIRECT
+        outer = joins
+    if way != launch.DIRECT:
+        outer = [*joins, *[step for step in plan if step.op == steps.UNSHARE]]
+        outer += [step for step in inner if step.op == steps.CLOCKS]  # before init, the first process there
+        inner = [step for step in inner if step.op != steps.CLOCKS]
+    started = Launch(way, flags, outer, inner, late, command, wait=maps is not None)
+    _run(started, maps, [*outer, *inner, *late], flags)
+    return started
+
+
+def _run(started: Launch, maps: Step | None, order: list[Step], flags: int) -> None:
+    dumpable = prctl.dumpable()
+    answer = started.start()
+    if answer < 0:
+        names = ", ".join(row.name for row in kinds.TABLE if row.flag & flags)
+        step = f"clone({names})"
+        raise refusal(-answer, step=step, hint=causes.why(-answer, step))
+    try:
+        if maps is not None:
+            idmaps.write(started.waiting, maps)
+    except BaseException as error:
+        failed = started.go(abandon=True)
+        if failed not in (0, -125) and started.failed < len(order):  # it had failed before we could write
+            raise _refused(order[started.failed], -failed) from error
+        raise
+    answer = started.go()
+    if dumpable == 1 and prctl.dumpable() != 1:
+        prctl.set_dumpable(1)  # a child that shared our memory changed its ids
+    if answer == 0:
+        return
+    where = started.failed
+    if where in (launch.CWD, launch.EXEC):
+        raise Failure(where, -answer)
+    if where in launch.PHASES:
+        step = launch.PHASES[where]
+        raise refusal(-answer, step=step, hint=causes.why(-answer, step))
+    raise _refused(order[where], -answer)
+
+
+def _refused(step: Step, errno: int) -> NamespaceError:
+    return refusal(errno, step=str(step), hint=causes.why(errno, str(step)))
+
+
+def executables(argv0: bytes, path: str | None) -> tuple[bytes, ...]:
+    """The candidates for a command, as execvp(3) looks for them."""
+    if b"/" in argv0:
+        return (argv0,)
+    found = [os.path.join(os.fsencode(directory), argv0) for directory in (path or os.defpath).split(os.pathsep)]
+    return tuple(found)
