@@ -9,10 +9,10 @@ Layout, from the floor up (imports only run downward):
     kinds, ids, errors, causes       the eight kinds as a table; what the kernel refuses, and why
     procfs, pidfds, handles          what /proc says; a process held; a namespace held
     plan, ways, inits, blocks        a plan is a tuple of steps; executor 1: this thread, there and back
-    processes, calls, workers        executor 2: a child that execs, or runs a Python function
+    launching, processes             executor 2: a child that execs
+    children, calls, workers         and one that runs a Python function
     places, sets, isolation          where code can run: existing namespaces, or a description of new ones
     store, entries, persistence      names, bind mounts, keepers
-    discovery, doctor                what exists on this machine; what it allows, and why not
 """
 
 from __future__ import annotations
@@ -30,16 +30,9 @@ from pynamespaces.kinds import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pynamespaces import mounts as mounts
     from pynamespaces.blocks import Block as Block
     from pynamespaces.blocks import NotInABlock as NotInABlock
     from pynamespaces.clocks import ClockOffsets as ClockOffsets
-    from pynamespaces.discovery import Census as Census
-    from pynamespaces.discovery import can as can
-    from pynamespaces.discovery import discover as discover
-    from pynamespaces.discovery import translate_pid as translate_pid
-    from pynamespaces.doctor import Report as Report
-    from pynamespaces.doctor import doctor as doctor
     from pynamespaces.entries import Stale as Stale
     from pynamespaces.handles import Namespace as Namespace
     from pynamespaces.handles import NotANamespace as NotANamespace
@@ -53,6 +46,7 @@ if TYPE_CHECKING:
     from pynamespaces.pidfds import PidFd as PidFd
     from pynamespaces.places import Place as Place
     from pynamespaces.processes import Popen as Popen
+    from pynamespaces.remote import ChildDied as ChildDied
     from pynamespaces.rootless import become_root as become_root
     from pynamespaces.sets import NamespaceSet as NamespaceSet
     from pynamespaces.targets import enter as enter
@@ -61,7 +55,7 @@ if TYPE_CHECKING:
 #: What is imported at its first use: name -> module.
 _LAZY = {
     "Block": "blocks",
-    "Census": "discovery",
+    "ChildDied": "remote",
     "ClockOffsets": "clocks",
     "IdMap": "idmaps",
     "Isolation": "isolation",
@@ -73,26 +67,20 @@ _LAZY = {
     "PidFd": "pidfds",
     "Place": "places",
     "Popen": "processes",
-    "Report": "doctor",
     "Saved": "persistence",
     "Stale": "entries",
     "become_root": "rootless",
-    "can": "discovery",
-    "discover": "discovery",
-    "doctor": "doctor",
     "enter": "targets",
     "forget": "persistence",
-    "mounts": "",
     "rejoin": "targets",
     "saved": "persistence",
-    "translate_pid": "discovery",
     "unshare": "isolation",
 }
 
 __all__ = [
     "AlreadyExists",
     "Block",
-    "Census",
+    "ChildDied",
     "ClockOffsets",
     "IdMap",
     "Isolation",
@@ -110,20 +98,14 @@ __all__ = [
     "PidFd",
     "Place",
     "Popen",
-    "Report",
     "RestoreError",
     "Saved",
     "Stale",
     "become_root",
-    "can",
-    "discover",
-    "doctor",
     "enter",
     "forget",
-    "mounts",
     "rejoin",
     "saved",
-    "translate_pid",
     "unshare",
 ]
 
@@ -135,8 +117,7 @@ def __getattr__(name: str) -> object:
         module = _LAZY[name]
     except KeyError:
         raise AttributeError(f"module 'pynamespaces' has no attribute {name!r}") from None
-    found = import_module(f"pynamespaces.{module or name}")
-    attribute: object = getattr(found, name) if module else found
+    attribute: object = getattr(import_module(f"pynamespaces.{module}"), name)
     globals()[name] = attribute
     return attribute
 

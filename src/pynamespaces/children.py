@@ -116,27 +116,21 @@ def send(sock: socket.socket, data: bytes) -> None:
 
 def receive(sock: socket.socket) -> bytes | bytearray | None:
     """One message; None at the end of the conversation."""
-    first = sock.recv(65536)
-    while 0 < len(first) < _HEAD.size:
-        more = sock.recv(65536)
-        if not more:
-            return None
-        first += more
-    if not first:
+    head = sock.recv(_HEAD.size, socket.MSG_WAITALL)
+    if len(head) < _HEAD.size:
         return None
-    (size,) = _HEAD.unpack_from(first)
-    if len(first) == _HEAD.size + size:
-        return first[_HEAD.size :]
-    data = bytearray(size)
-    view = memoryview(data)
-    got = len(first) - _HEAD.size
-    view[:got] = first[_HEAD.size :]
-    while got < size:
-        count = sock.recv_into(view[got:])
+    (size,) = _HEAD.unpack(head)
+    if size < 65536:
+        data = sock.recv(size, socket.MSG_WAITALL)
+        return data if len(data) == size else None
+    large = bytearray(size)
+    view = memoryview(large)
+    while view:
+        count = sock.recv_into(view)
         if count == 0:
             return None
-        got += count
-    return data
+        view = view[count:]
+    return large
 
 
 def _arrive(child: Child, todo: Sequence[Step]) -> None:

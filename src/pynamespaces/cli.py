@@ -13,11 +13,6 @@ COMMANDS = {
     "tour": ("pynamespaces.tour", "walk through the kinds on this machine and prove each"),
     "run": ("pynamespaces.cli_run", "run a command in new namespaces, as unshare(1) does"),
     "enter": ("pynamespaces.cli_enter", "run a command in existing namespaces, as nsenter(1) does"),
-    "ls": ("pynamespaces.cli_ls", "list the namespaces of this machine, as lsns(8) does"),
-    "tree": ("pynamespaces.cli_ls", "draw them as trees: by owner, parent or process"),
-    "show": ("pynamespaces.cli_ls", "show one namespace, process or saved name"),
-    "diff": ("pynamespaces.cli_ls", "which namespaces two processes share"),
-    "doctor": ("pynamespaces.cli_doctor", "what this machine allows, and why not"),
 }
 
 
@@ -48,9 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     module = import_module(COMMANDS[name][0])
     try:
-        # A module that serves several commands is told which.
-        shared = sum(other == COMMANDS[name][0] for other, _ in COMMANDS.values()) > 1
-        status: int = module.main([name, *rest] if shared else rest)
+        status: int = module.main(rest)
         sys.stdout.flush()
         return status
     except BrokenPipeError:

@@ -207,12 +207,6 @@ class Namespace:
 
         persistence.persist_one(self, path)
 
-    def host_pids(self) -> list[int]:
-        """The processes in this pid namespace, by the numbers that they have in the caller's."""
-        from pynamespaces.discovery import pids
-
-        return pids.host_pids(self)
-
     def fileno(self) -> int:
         """The descriptor; ValueError once closed."""
         return self._hold().fd
