@@ -85,7 +85,10 @@ def test_a_timeout_ends_it(box: Isolation) -> None:
 
 
 @everywhere
-def test_what_cannot_be_executed_is_said_as_subprocess_says_it(box: Isolation, tmp_path: Path) -> None:
+def test_what_cannot_be_executed_is_said_as_subprocess_says_it(
+    box: Isolation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
     plain = tmp_path / "plain"
     plain.touch()
     for command, error in (

@@ -12,7 +12,7 @@ from pynamespaces.values import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import TypeAlias
 
     Range: TypeAlias = "tuple[int, int, int]"  # inside, outside, count
@@ -31,10 +31,13 @@ class IdMap:
         ValueError: an empty or overlapping range, an id beyond 4,294,967,294, over 340 ranges or 4,095 bytes of text.
     """
 
-    uids: tuple[Range, ...]
-    gids: tuple[Range, ...]
+    uids: Sequence[Range]
+    gids: Sequence[Range]
+    setgroups: str | None = None  #: "deny" forbids setgroups(2) inside; None does so where the kernel demands it
 
     def __post_init__(self) -> None:
+        if self.setgroups not in (None, "allow", "deny"):
+            raise ValueError(f"setgroups must be 'allow', 'deny' or None, got {self.setgroups!r}")
         for name in ("uids", "gids"):
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
 
@@ -52,7 +55,8 @@ class IdMap:
     @staticmethod
     def identity() -> IdMap:
         """Everybody who is somebody here is the same inside; takes CAP_SETUID and CAP_SETGID."""
-        return IdMap(*[tuple((first, first, count) for first, _, count in extents(name)) for name in ("uid", "gid")])
+        uids, gids = ([(first, first, count) for first, _, count in extents(name)] for name in ("uid", "gid"))
+        return IdMap(uids, gids)
 
     @staticmethod
     def subids() -> IdMap:
@@ -78,7 +82,7 @@ class IdMap:
 
     def step(self) -> plan.Step:
         """The step of a plan that writes it."""
-        return plan.map_ids(self.uid_text(), self.gid_text())
+        return plan.map_ids(self.uid_text(), self.gid_text(), self.setgroups)
 
     def __str__(self) -> str:
         return f"uid_map:\n{self.uid_text()}gid_map:\n{self.gid_text()}"
@@ -92,7 +96,10 @@ def write(pid: int, step: plan.Step) -> None:
     """
     ids = IdMap.parse((step.a or b"").decode(), (step.b or b"").decode())
     uids, gids = split(ids.uids, "uid"), split(ids.gids, "gid")
+    setgroups = (step.c or b"").decode()
     privileged = sched.has_capability(_CAP_SETUID) and sched.has_capability(_CAP_SETGID)
+    if setgroups == "allow" and not privileged:
+        raise NotPermitted(1, "an unprivileged gid_map takes setgroups 'deny'", step=str(step))
     own = uids[0][1:] == (os.geteuid(), 1) and gids[0][1:] == (os.getegid(), 1) and len(uids) == len(gids) == 1
     if not privileged and not own:
         _write_by_helper(pid, "uid", uids)
@@ -102,7 +109,7 @@ def write(pid: int, step: plan.Step) -> None:
     if dumpable == 0:  # privileges were dropped: /proc/PID belongs to root until we are dumpable again (proc(5))
         prctl.set_dumpable(1)
     try:
-        if not privileged:
+        if not privileged or setgroups == "deny":
             _write(pid, "setgroups", "deny")
         _write(pid, "uid_map", _text(uids))
         _write(pid, "gid_map", _text(gids))
@@ -116,7 +123,7 @@ def extents(name: str) -> tuple[Range, ...]:
     return _parse(procfs.read_text(f"/proc/thread-self/{name}_map") or "")
 
 
-def split(ranges: tuple[Range, ...], name: str) -> tuple[Range, ...]:
+def split(ranges: Iterable[Range], name: str) -> tuple[Range, ...]:
     """Ranges cut along the extents of our own map: the kernel takes no range across two of them.
 
     Raises:

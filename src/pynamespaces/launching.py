@@ -11,7 +11,7 @@ from pynamespaces.errors import NamespaceError, NotSupported, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pynamespaces.plan import Step
 
@@ -42,7 +42,7 @@ def makes_pid_1(plan: Sequence[Step]) -> bool:
     return not has_init(plan) and any(step.op == steps.UNSHARE and step.flags & _PID for step in plan)
 
 
-def start(plan: Sequence[Step], command: Command) -> Launch:
+def start(plan: Sequence[Step], command: Command, ready: Callable[[int], object] | None = None) -> Launch:
     """Launch a command by a plan; when this returns it has exec'ed.
 
     Raises:
@@ -78,12 +78,14 @@ def start(plan: Sequence[Step], command: Command) -> Launch:
         outer = [*joins, *[step for step in plan if step.op == steps.UNSHARE]]
         outer += [step for step in inner if step.op == steps.CLOCKS]  # before init, the first process there
         inner = [step for step in inner if step.op != steps.CLOCKS]
-    started = Launch(way, flags, outer, inner, late, command, wait=maps is not None)
-    _run(started, maps, [*outer, *inner, *late], flags)
+    started = Launch(way, flags, outer, inner, late, command, wait=maps is not None or ready is not None)
+    _run(started, maps, [*outer, *inner, *late], flags, ready)
     return started
 
 
-def _run(started: Launch, maps: Step | None, order: list[Step], flags: int) -> None:
+def _run(
+    started: Launch, maps: Step | None, order: list[Step], flags: int, ready: Callable[[int], object] | None
+) -> None:
     dumpable = prctl.dumpable()
     answer = started.start()
     if answer < 0:
@@ -93,6 +95,8 @@ def _run(started: Launch, maps: Step | None, order: list[Step], flags: int) -> N
     try:
         if maps is not None:
             idmaps.write(started.waiting, maps)
+        if ready is not None:
+            ready(started.waiting)
     except BaseException as error:
         failed = started.go(abandon=True)
         if failed not in (0, -125) and started.failed < len(order):  # it had failed before we could write

@@ -111,6 +111,22 @@ def persist_one(namespace: Namespace, path: PathLike) -> None:
             raise
 
 
+def persist_over(namespace: Namespace, path: PathLike) -> None:
+    """The same onto a file that may exist, as ``unshare --net=FILE`` does."""
+    target = stores.check_path(path)
+    with AtHome():
+        made = not os.path.lexists(target)
+        if made:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o444))
+        try:
+            entries.bind(namespace.fileno(), mount.HERE, os.fsencode(target))
+            inits.tell(namespace, inits.keep)
+        except OSError as error:
+            if made:
+                os.unlink(target)
+            raise causes.refused(error, f"persist {namespace.id.text(namespace.kind)} at {target}") from None
+
+
 def open_saved(name: PathLike, *, store: PathLike | None = None) -> list[Namespace]:
     """The namespaces kept under a name, or that a path stands for; the caller owns them."""
     with AtHome():

@@ -105,10 +105,10 @@ def init() -> Step:
     return Step(steps.INIT, "init (PID 1 of the new pid namespace)")
 
 
-def map_ids(uids: str, gids: str) -> Step:
+def map_ids(uids: str, gids: str, setgroups: str | None = None) -> Step:
     """Write uid_map and gid_map of the new user namespace (user_namespaces(7)): its maker does, while it waits."""
     what = f"uid_map {' '.join(uids.split())}, gid_map {' '.join(gids.split())}"
-    return Step(steps.MAP_IDS, what, a=uids.encode(), b=gids.encode())
+    return Step(steps.MAP_IDS, what, a=uids.encode(), b=gids.encode(), c=setgroups.encode() if setgroups else None)
 
 
 def set_ids(uid: int, gid: int) -> Step:

@@ -16,6 +16,7 @@ from pynamespaces.sets import NamespaceSet
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
     from typing import Any
 
     from pynamespaces.places import Arguments, Place
@@ -35,6 +36,7 @@ class Popen(_Base):
     Args:
         place: where: a NamespaceSet or an Isolation.
         argv: the command, as subprocess takes it.
+        before_exec: called here, in the parent, with the id of the process that waits in the new namespaces.
         kwargs: subprocess.Popen's; ``cwd``, ``user`` and ``group`` are taken inside.
 
     Raises:
@@ -45,8 +47,11 @@ class Popen(_Base):
 
     pidfd: PidFd  #: the process, held
 
-    def __init__(self, place: Place, argv: Arguments, **kwargs: Any) -> None:
+    def __init__(
+        self, place: Place, argv: Arguments, *, before_exec: Callable[[int], object] | None = None, **kwargs: Any
+    ) -> None:
         self._place = place
+        self._before_exec = before_exec
         self._plan = place.plan()
         self._init = -1
         self._bare = launching.makes_pid_1(self._plan)
@@ -136,7 +141,7 @@ class Popen(_Base):
                 image if with_init else -1,
             )
             try:
-                started = launching.start(self._plan, command)
+                started = launching.start(self._plan, command, self._before_exec)
             except launching.Failure as failure:
                 raise _as_subprocess(failure, program, cwd, executable) from None
             self._child_created = True

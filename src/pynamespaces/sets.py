@@ -35,13 +35,15 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         ValueError: two of one kind, or one that is closed.
     """
 
-    __slots__ = ("__weakref__", "_by_flag", "missing")
+    __slots__ = ("__weakref__", "_by_flag", "missing", "preserve_credentials")
 
     missing: Kind  #: the optional kinds that this machine refused to a block
+    preserve_credentials: bool  #: commands inside keep user and group even where they are nobody
 
     def __init__(self, namespaces: Iterable[Namespace] = ()) -> None:
         self._by_flag: dict[int, Namespace] = {}
         self.missing = Kind(0)
+        self.preserve_credentials = False
         given: dict[int, Namespace] = {}
         for namespace in namespaces:
             if not isinstance(namespace, Namespace):
@@ -59,6 +61,7 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         by_flag = {namespace.row.flag: namespace for namespace in namespaces}
         self._by_flag = {row.flag: by_flag[row.flag] for row in kinds.TABLE if row.flag in by_flag}
         self.missing = missing or Kind(0)
+        self.preserve_credentials = False
         return self
 
     @classmethod
@@ -169,7 +172,7 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         order = [*first, *([user] if user else []), *[namespace for namespace in others if namespace not in first]]
         order.sort(key=lambda namespace: namespace.kind is Kind.MNT and namespace not in first)
         steps = [plan.join(ns.fileno(), ns.row, ns.id.text(ns.kind)) for ns in order]
-        if user is not None:
+        if user is not None and not self.preserve_credentials:
             steps.append(plan.set_ids(0, 0))
         return plan.Plan([*steps, plan.capabilities(None)])
 

@@ -48,7 +48,7 @@ def enter(target: Target, /, *kinds_: KindLike) -> blocks.Block:
         target._loud = False
     elif not isinstance(target, (Namespace, PidFd, str, os.PathLike)) and not hasattr(target, "returncode"):
         raise TypeError(f"cannot enter {target!r}: expected a NamespaceSet, Namespace, process, path or saved name")
-    return blocks.Enter(lambda: _resolve(target, kinds_))
+    return blocks.Enter(lambda: resolve(target, kinds_))
 
 
 def rejoin(name: PathLike, /, *kinds_: KindLike, store: PathLike | None = None) -> blocks.Block:
@@ -65,7 +65,8 @@ def rejoin(name: PathLike, /, *kinds_: KindLike, store: PathLike | None = None) 
     return blocks.Enter(lambda: _chosen(NamespaceSet._adopt(persistence.open_saved(name, store=store)), kinds_))
 
 
-def _resolve(target: Namespace | Process | PathLike, kinds_: tuple[KindLike, ...]) -> NamespaceSet:
+def resolve(target: Namespace | Process | PathLike, kinds_: tuple[KindLike, ...]) -> NamespaceSet:
+    """The namespaces of a target, as a set that the caller owns; see `enter`."""
     if isinstance(target, Namespace):
         return _chosen(NamespaceSet([target]), kinds_)
     if isinstance(target, (str, os.PathLike)):

@@ -5,6 +5,7 @@ Each chapter shows what a person would type, what was seen, and a tick, or the r
 
 from __future__ import annotations
 
+import ctypes  # here, not inside: another user may not be able to read this interpreter's files
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
+from typing import IO
 
 import pynamespaces as ns
 from pynamespaces.errors import NamespaceError
@@ -165,32 +167,64 @@ def pid(guide: Guide) -> None:
     guide.title("pid: process ids")
     guide.code(
         """
-        with unshare("pid", "mnt", init=False):
-            child = subprocess.Popen(["sh", "-c", "echo $$; exec sleep 60"])
+        box = Isolation("user", "pid", "mnt", init=False)
+        child = box.Popen(["sh", "-c", "echo $$; ps -e; exec sleep 60"])
         """
     )
-    with ns.unshare("pid", "mnt", init=False) as inside:
-        child = subprocess.Popen(["sh", "-c", "echo $$; exec sleep 60"], stdout=subprocess.PIPE, text=True)
-        try:
-            assert child.stdout is not None
-            said = child.stdout.readline().strip()
-            child.stdout.close()
-            with ns.Namespace.of(child, "pid") as theirs:
-                expect(theirs == inside["pid"], "the child is in another pid namespace")
-            guide.saw("inside", f"it says of itself: I am {said}")
-            guide.saw("outside", f"the host knows it as {child.pid}")
-            status = _status(child.pid)
-            guide.saw("", f"NSpid in /proc/{child.pid}/status: {status}")
-            expect(said == "1" and status.split() == [str(child.pid), "1"], "it is not PID 1")
-        finally:
-            child.kill()
-            child.wait(10)
-    guide.code('with unshare("pid", "mnt"): ps -e')
-    with ns.unshare("pid", "mnt"):
-        table = output("ps", "-e", "-o", "pid,args")
-        guide.saw("inside", table)
-        expect(len(table.splitlines()) == 3, "other processes than init and ps are seen")
+    box = ns.Isolation("user", "pid", "mnt", init=False)
+    script = "echo $$; ps -e -o pid,args; echo; exec sleep 60"
+    with box.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        said = child.stdout.readline().strip()
+        table = _until_blank(child.stdout)
+        guide.saw("inside", f"it says of itself: I am {said}, and sees:")
+        guide.saw("", "\n".join(table))
+        guide.saw("outside", f"the host knows it as {child.pid}")
+        status = _status(child.pid).split()
+        guide.saw("", f"NSpid in /proc/{child.pid}/status: {' '.join(status)}")
+        child.kill()
+    expect(said == "1" and status[-1] == "1" and str(child.pid) in status, "it is not PID 1")
+    expect(len(table) == 3, "it sees others than itself and ps")
     guide.held("PID 1 inside, alone in its /proc, and its host pid is found")
+
+
+def user(guide: Guide) -> None:
+    guide.title("user: root, but only here")
+    guide.code('Isolation("user").call(be_root)  # os.geteuid(), and reboot(2)')
+    uid = os.geteuid()
+    box = ns.Isolation(
+        "user", "pid", ids=ns.IdMap([(0, _stranger(), 1)], [(0, _stranger(), 1)]) if _is_root() else None
+    )
+    inside, refused = box.call(_be_root)
+    guide.saw("inside", f"uid {inside}; reboot(2) with the harmless CAD_OFF: {refused}")
+    guide.saw("outside", f"uid {_stranger() if _is_root() else uid}")
+    expect(inside == 0, "not uid 0 inside")
+    expect(refused != "allowed", "reboot(2) was not refused")
+    guide.held("uid 0 inside, and yet the machine does not obey")
+
+
+def docker(guide: Guide) -> None:
+    guide.title("All of Docker's kinds at once, around one command")
+    guide.code(
+        """
+        box = Isolation("mnt", "uts", "ipc", "net", "pid", "user", hostname="box")
+        box.run(["sh", "-c", "hostname; id -u; ps -e; ip -brief address"])
+        """
+    )
+    box = ns.Isolation("mnt", "uts", "ipc", "net", "pid", "user", hostname="box")
+    script = "hostname; id -u; ps -e -o pid,args; ip -brief address; sleep 60 >/dev/null & echo; wait"
+    with box.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        seen = _until_blank(child.stdout)
+        guide.saw("inside", "\n".join(seen))
+        with ns.NamespaceSet.of(child) as there, ns.NamespaceSet.current() as here:
+            differs = here.differences(there)
+        guide.saw("differs", differs)
+        guide.saw("host pid", f"{child.pid}, which calls itself {_status(child.pid).split()[-1]}")
+        child.kill()
+    expect(seen[:2] == ["box", "0"], "another host name or user inside")
+    expect(box.kinds & differs == box.kinds, "fewer than six kinds differ")
+    guide.held("a container is nothing else than this")
 
 
 def cgroup(guide: Guide) -> None:
@@ -253,17 +287,18 @@ def life(guide: Guide) -> None:
     guide.held("without any process it lived on, with its tmpfs; now it is gone")
 
 
-#: chapter, the kinds that a block needs for it
-CHAPTERS: tuple[tuple[Callable[[Guide], None], str], ...] = (
-    (first_look, ""),
-    (mnt, "mnt"),
-    (uts, "uts"),
-    (ipc, "ipc"),
-    (net, "net"),
-    (pid, "pid mnt"),
-    (cgroup, "cgroup"),
-    (clock, "time"),
-    (life, "mnt"),
+CHAPTERS: tuple[Callable[[Guide], None], ...] = (
+    first_look,
+    mnt,
+    uts,
+    ipc,
+    net,
+    pid,
+    user,
+    cgroup,
+    clock,
+    life,
+    docker,
 )
 
 
@@ -280,7 +315,7 @@ def main(argv: Sequence[str] = ()) -> int:
     start = time.monotonic()
     held = forbidden = failed = 0
     if os.geteuid() != 0:
-        base = "mnt", "uts", "ipc", "net", "pid", "cgroup", "time"
+        base = "mnt", "uts", "ipc", "net", "cgroup", "time"
         guide.say("You are an ordinary user, so this process first becomes root of a user namespace of its own:")
         guide.code(f"become_root({', '.join(map(repr, base))})")
         try:
@@ -288,7 +323,7 @@ def main(argv: Sequence[str] = ()) -> int:
         except NamespaceError as error:
             guide.forbidden(error)
             return 1
-    for chapter, _ in CHAPTERS:
+    for chapter in CHAPTERS:
         try:
             chapter(guide)
             held += 1
@@ -303,6 +338,28 @@ def main(argv: Sequence[str] = ()) -> int:
     return 1 if failed or forbidden else 0
 
 
+def _is_root() -> bool:
+    """Is this the machine's root, or one of a user namespace only?"""
+    with ns.Namespace.current("user") as here:
+        try:
+            here.parent().close()
+        except PermissionError:
+            return _first_line("/proc/thread-self/uid_map").split() == ["0", "0", "4294967295"] and os.geteuid() == 0
+    return False
+
+
+def _stranger() -> int:
+    """An id that owns nothing: the machine's root must not be root inside, too."""
+    return 65534 - 1 if _is_root() else os.geteuid()
+
+
+def _be_root() -> tuple[int, str]:
+    """Inside: who am I, and will the machine obey?  CAD_OFF only says what Ctrl-Alt-Del does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    answer = libc.reboot(0x00000000)
+    return os.geteuid(), "allowed" if answer == 0 else os.strerror(ctypes.get_errno())
+
+
 def _mountinfo() -> list[str]:
     with open("/proc/thread-self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         return file.read().splitlines()
@@ -311,6 +368,10 @@ def _mountinfo() -> list[str]:
 def _queues() -> list[str]:
     with open("/proc/sysvipc/msg", encoding="ascii") as file:
         return [line.split()[1] for line in file.read().splitlines()[1:]]
+
+
+def _until_blank(lines: IO[str]) -> list[str]:
+    return list(iter(lambda: lines.readline().rstrip(), ""))
 
 
 def _status(pid: int) -> str:

@@ -1,0 +1,98 @@
+"""What ``pynamespaces run`` and ``pynamespaces enter`` share: util-linux's options for kinds, and exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+
+from pynamespaces.errors import NamespaceError
+from pynamespaces.kinds import TABLE, Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+    from pynamespaces.places import Place
+
+#: As env(1) has them.
+OURS, CANNOT_EXEC, NOT_FOUND = 125, 126, 127
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors end with 125, as unshare(1)'s own failures do not look like the command's."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(OURS, f"{self.prog}: {message}\n")
+
+
+def add_kinds(parser: argparse.ArgumentParser, file_help: str) -> None:
+    """-m -u -i -n -p -U -C -T, and their long forms with an optional =FILE."""
+    group = parser.add_argument_group("namespaces", file_help)
+    for row in TABLE:
+        group.add_argument(f"-{row.option}", dest=f"short_{row.name}", action="store_true", help=argparse.SUPPRESS)
+        group.add_argument(
+            f"--{row.long}", dest=f"file_{row.name}", metavar="FILE", help=f"-{row.option}: {row.isolates}"
+        )
+
+
+def split(argv: Sequence[str], optional: Sequence[str] = ()) -> list[str]:
+    """Give long options whose value is optional, and only after "=", an empty value: ``--net`` becomes ``--net=``."""
+    names = {f"--{row.long}" for row in TABLE} | set(optional)
+    out: list[str] = []
+    for position, word in enumerate(argv):
+        if word == "--" or not word.startswith("-"):
+            return [*out, *argv[position:]]
+        out.append(f"{word}=" if word in names else word)
+    return out
+
+
+def chosen(options: argparse.Namespace) -> dict[Row, str]:
+    """The kinds that were asked for, and their files ("" for none)."""
+    found: dict[Row, str] = {}
+    for row in TABLE:
+        file = getattr(options, f"file_{row.name}")
+        if file is not None or getattr(options, f"short_{row.name}"):
+            found[row] = file or ""
+    return found
+
+
+def command(words: list[str]) -> list[str]:
+    """The command, or a shell."""
+    if words and words[0] == "--":
+        words = words[1:]
+    return words or [os.environ.get("SHELL") or "/bin/sh"]
+
+
+def execute(place: Place, argv: list[str], name: str, **kwargs: Any) -> int:
+    """Run a command in the foreground; its exit status, 128 + n for a signal, or one of ours."""
+    try:
+        process = place.Popen(argv, stdin=None, **kwargs)
+    except NamespaceError as error:
+        return complain(name, error)
+    except FileNotFoundError as error:
+        return complain(name, error, NOT_FOUND)
+    except OSError as error:
+        return complain(name, error, CANNOT_EXEC)
+    except (ValueError, KeyError) as error:
+        return complain(name, error)
+    # Ctrl-C is for the command; we end when it does.
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
+
+
+def complain(name: str, error: BaseException, status: int = OURS) -> int:
+    """Say on stderr what went wrong."""
+    text = error.args[0] if isinstance(error, KeyError) else error
+    if isinstance(error, OSError) and not isinstance(error, NamespaceError):
+        text = f"{error.filename}: {error.strerror}"
+    print(f"pynamespaces {name}: {text}", file=sys.stderr)
+    return status
