@@ -23,7 +23,7 @@ def command(*argv: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
     [
         (["run", "-Ur", "sh", "-c", "id -u; exit 3"], 3, "0\n"),
         (["run", "-r", "--", "sh", "-c", "id -u"], 0, "0\n"),
-        (["run", "-Urpf", "--mount-proc", "sh", "-c", "echo $$; ls -d /proc/[0-9]* | wc -l"], 0, "1\n3\n"),
+        (["run", "-Urpf", "--mount-proc", "sh", "-c", "echo $$; readlink /proc/self"], 0, "1\n2\n"),
         (["run", "-Urp", "--init", "sh", "-c", "echo $$"], 0, "2\n"),
         (["run", "-Uru", "--hostname", "cli", "uname", "-n"], 0, "cli\n"),
         (["run", "-Urn", "sh", "-c", "cat /proc/net/dev | tail -n +3 | wc -l"], 0, "1\n"),

@@ -207,7 +207,8 @@ def docker(guide: Guide) -> None:
     guide.title("All of Docker's kinds at once, around one command")
     guide.code(
         """
-        box = Isolation("mnt", "uts", "ipc", "net", "pid", "user", hostname="box")
+        box = Isolation("mnt", "uts", "ipc", "net", "pid", "user",
+                        hostname="box")
         box.run(["sh", "-c", "hostname; id -u; ps -e; ip -brief address"])
         """
     )
@@ -242,7 +243,12 @@ def cgroup(guide: Guide) -> None:
 
 def clock(guide: Guide) -> None:
     guide.title("time: how long the machine has been up")
-    guide.code('with unshare("time", clock=ClockOffsets(boottime=timedelta(days=300))): uptime -p')
+    guide.code(
+        """
+        with unshare("time", clock=ClockOffsets(boottime=300 * 86400)):
+            uptime -p
+        """
+    )
     days = 300
     with ns.unshare("time", clock=ns.ClockOffsets(boottime=days * 86400)):
         inside = float(output("cat", "/proc/uptime").split()[0])
