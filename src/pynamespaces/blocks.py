@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from struct import pack
 
 from pynamespaces import causes, inits, kinds, plan, ways
 from pynamespaces._kernel import sched, steps
@@ -116,40 +115,55 @@ class Enter(Block):
 
     Args:
         find: gives the namespaces to go to, as a set that the block may own.
+        held: or these, which their owner holds open.
     """
 
-    __slots__ = ("_find",)
+    __slots__ = ("_find", "_held")
 
-    def __init__(self, find: Callable[[], NamespaceSet]) -> None:
-        super().__init__()
+    def __init__(self, find: Callable[[], NamespaceSet] | None, held: tuple[Namespace, ...] = ()) -> None:
+        self._frame = None
         self._find = find
+        self._held = held
 
     def _again(self) -> Self:
-        return type(self)(self._find)
+        return type(self)(self._find, self._held)
 
     def _go(self) -> tuple[ways.Frame, NamespaceSet]:
-        there = self._find()
+        if self._find is None:
+            there = _set([namespace._share() for namespace in self._held])
+        else:
+            there = self._find()
         try:
-            by_flag = there._by_flag
-            if Kind.USER.value in by_flag:
-                refuse_user((by_flag[Kind.USER.value].row,))
-            order = [by_flag[flag] for flag in sched.ORDER if flag in by_flag]
-            flags, targets = 0, b""
-            for namespace in order:
-                flags |= namespace.row.flag
-                targets += pack("=QQ", namespace.id.dev, namespace.id.ino)
-            frame = ways.join(order, flags, targets)
+            order = tuple(there._by_flag.values())
+            if len(order) > 1:
+                by_flag = there._by_flag
+                order = tuple([by_flag[flag] for flag in GOING if flag in by_flag])
+            if order and order[-1].row.way is Way.NEVER:
+                refuse_user((order[-1].row,))
+            frame = ways.join(order)
         except BaseException:
             there.close()
             raise
-        try:
-            if flags & ways.PID:
-                _require_init(by_flag[ways.PID], frame)
-        except BaseException:
-            ways.leave(frame)
-            there.close()
-            raise
+        if ways.PID in there._by_flag:
+            try:
+                _require_init(there._by_flag[ways.PID], frame)
+            except BaseException:
+                ways.leave(frame)
+                there.close()
+                raise
         return frame, there
+
+
+#: The order of going; what no block enters is last, to be seen at a glance.
+GOING = (*sched.ORDER, Kind.USER.value)
+
+
+def _set(namespaces: list[Namespace]) -> NamespaceSet:
+    global _set
+    from pynamespaces.sets import NamespaceSet
+
+    _set = NamespaceSet._adopt
+    return _set(namespaces)
 
 
 class Unshare(Block):

@@ -10,7 +10,7 @@ from pynamespaces._kernel import mount
 from pynamespaces.errors import NamespaceError
 from pynamespaces.handles import Namespace, NotANamespace
 from pynamespaces.kinds import Kind
-from pynamespaces.store import HIDDEN, SOCKET, UNFINISHED
+from pynamespaces.store import SOCKET, UNFINISHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,13 @@ def create(place: Store, entry: str, held: dict[Kind, int], namespaces: Namespac
         except FileExistsError:
             if not _abandoned(path):
                 raise
-        if ways.moved or not _mountable(path, held, namespaces):
+        # With pid, or on older kernels, an entry is attached before it is finished: leave a note of that.
+        note = removal.hide(place, entry) if "pid" in namespaces else None
+        mounted = not ways.moved and _mountable(path, held, namespaces)
+        if note is not None:
+            os.rmdir(note)
+            removal.show(place)
+        if not mounted:
             removal.unmount_all(path)
             os.rmdir(path)
             made = False
@@ -136,21 +142,21 @@ def _create_in_place(path: str, held: dict[Kind, int], namespaces: NamespaceSet)
 
 def _create_kept(place: Store, entry: str, held: dict[Kind, int], namespaces: NamespaceSet) -> None:
     """A keeper, in a directory that gets its name when all is done."""
-    hidden = HIDDEN + entry
-    os.mkdir(hidden, 0o700, dir_fd=place.fd)
+    hidden = removal.hide(place, entry)
     directory = -1
     try:
-        directory = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.fd)
+        directory = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         keeper.start(directory, SOCKET, list(held.values()))
         if "pid" in namespaces:
             inits.tell(namespaces[Kind.PID], inits.keep)
-        os.rename(hidden, entry, src_dir_fd=place.fd, dst_dir_fd=place.fd)
+        os.rename(hidden, place.entry(entry))
     except BaseException:
-        removal.remove(place.entry(hidden))
+        removal.remove(hidden)
         raise
     finally:
         if directory >= 0:
             os.close(directory)
+        removal.show(place)
 
 
 def bind(fd: int, directory: int, target: bytes) -> None:

@@ -64,11 +64,10 @@ class Row:
     alone: bool  #: joining one needs a process with a single thread (setns(2))
     capability: str  #: what entering takes, over the namespace and over the way home
     isolates: str
+    flag: int = 0  #: the CLONE_NEW* value
 
-    @property
-    def flag(self) -> int:
-        """The CLONE_NEW* value."""
-        return int(self.kind.value)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flag", int(self.kind.value))
 
 
 TABLE: tuple[Row, ...] = (

@@ -81,7 +81,7 @@ def persist(namespaces: NamespaceSet, name: PathLike, *, store: PathLike | None 
     with AtHome():
         directory, entry = _locate(name, store)
         with Store(directory, make=True) as place:
-            removal.sweep(place, _sweepable(name, place, entry))
+            removal.sweep(place, entry)
             entries.create(place, entry, held, namespaces)
 
 
@@ -162,9 +162,10 @@ def forget(name: PathLike, /, *, store: PathLike | None = None) -> None:
         if not os.path.isdir(directory):
             return
         with Store(directory, make=False) as place:
-            removal.sweep(place, _sweepable(name, place, entry))
+            removal.sweep(place, entry)
             try:
                 removal.remove(place.entry(entry))
+                removal.show(place)
             except NamespaceError:
                 raise
             except OSError as error:
@@ -211,11 +212,6 @@ def _locate(name: PathLike, where: PathLike | None) -> tuple[str, str]:
     if not entry:
         raise ValueError(f"not a path to keep namespaces at: {path!r}")
     return directory, entry
-
-
-def _sweepable(name: PathLike, place: Store, entry: str) -> list[str]:
-    """All of a store; of any other directory only what is ours for sure."""
-    return os.listdir(place.fd) if stores.is_name(name) else [entry]
 
 
 def _make_netns_directory(directory: str) -> None:

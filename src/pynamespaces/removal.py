@@ -31,16 +31,37 @@ def quiet(namespace: Namespace) -> Namespace:
     return namespace
 
 
-def sweep(place: Store, names: list[str]) -> None:
-    """Under the lock: remove what a killed process left unfinished among these names."""
+def sweep(place: Store, entry: str) -> None:
+    """Under the lock: remove what a killed process left unfinished, hidden or of this name."""
+    if os.path.exists(os.path.join(place.entry(entry), UNFINISHED)):
+        remove(place.entry(entry))
+    hidden = place.entry(HIDDEN)
+    try:
+        names = os.listdir(hidden)
+    except FileNotFoundError:
+        return
     for name in names:
-        for path in (place.entry(name), place.entry(name if name.startswith(HIDDEN) else HIDDEN + name)):
-            hidden = os.path.basename(path).startswith(HIDDEN)
-            if os.path.isdir(path) and (hidden or os.path.exists(os.path.join(path, UNFINISHED))):
-                try:
-                    remove(path)
-                except OSError:
-                    pass
+        twin = place.entry(name)
+        if os.path.exists(os.path.join(twin, UNFINISHED)):
+            remove(twin)
+        remove(os.path.join(hidden, name))
+    show(place)
+
+
+def hide(place: Store, entry: str) -> str:
+    """A directory for an entry that has no name yet, or for the note that one is not finished."""
+    os.makedirs(place.entry(HIDDEN), 0o700, exist_ok=True)
+    path = os.path.join(place.entry(HIDDEN), entry)
+    os.mkdir(path, 0o700)
+    return path
+
+
+def show(place: Store) -> None:
+    """Remove the hiding place, if nothing is hidden any more."""
+    try:
+        os.rmdir(place.entry(HIDDEN))
+    except OSError:
+        pass
 
 
 def remove(path: str) -> None:
@@ -116,11 +137,12 @@ def _mounted(path: str) -> bool:
 def _hide(path: str) -> str:
     """Give an entry a name that only `sweep` looks at: from now on it is gone, even if we are killed."""
     directory, name = os.path.split(path)
-    if name.startswith(HIDDEN):
+    if os.path.basename(directory) == HIDDEN:
         return path
-    hidden = os.path.join(directory, HIDDEN + name)
-    os.rename(path, hidden)
-    return hidden
+    hidden = os.path.join(directory, HIDDEN)
+    os.makedirs(hidden, 0o700, exist_ok=True)
+    os.rename(path, os.path.join(hidden, name))
+    return os.path.join(hidden, name)
 
 
 def _mark(directory: int) -> None:

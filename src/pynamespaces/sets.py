@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pynamespaces.plan import Plan
 
 
+_NONE = Kind(0)
+
+
 class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
     """An immutable mapping from Kind to Namespace, in the order mnt, uts, ipc, net, pid, user, cgroup, time.
 
@@ -59,8 +62,10 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         """Own these very namespaces, which the caller gives away."""
         self = cls.__new__(cls)
         by_flag = {namespace.row.flag: namespace for namespace in namespaces}
-        self._by_flag = {row.flag: by_flag[row.flag] for row in kinds.TABLE if row.flag in by_flag}
-        self.missing = missing or Kind(0)
+        if len(by_flag) > 1:
+            by_flag = {row.flag: by_flag[row.flag] for row in kinds.TABLE if row.flag in by_flag}
+        self._by_flag = by_flag
+        self.missing = missing or _NONE
         self.preserve_credentials = False
         return self
 
@@ -155,8 +160,9 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         """A ``with`` block in these namespaces; see `pynamespaces.enter`."""
         from pynamespaces import blocks
 
-        kinds.parse(*kinds_)
-        return blocks.Enter(lambda: self.only(*kinds_) if kinds_ else self._sharing(self._by_flag.values()))
+        if kinds_:
+            return blocks.Enter(None, tuple([self[row.kind] for row in kinds.parse(*kinds_)]))
+        return blocks.Enter(None, tuple(self._by_flag.values()))
 
     def plan(self) -> Plan:
         """The steps to there: what differs from where this thread's children go, in an order that the kernel allows.

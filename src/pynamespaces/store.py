@@ -25,8 +25,8 @@ VARIABLE = "PYNAMESPACES_STORE"
 UNFINISHED = ".pynamespaces-unfinished"
 SOCKET = "keeper"
 
-#: An entry that has no name yet, or no more.
-HIDDEN = ".pynamespaces-"
+#: The directory, beside the entries, of those that have no name yet, or no more.
+HIDDEN = ".pynamespaces"
 
 
 def is_name(name: object) -> bool:

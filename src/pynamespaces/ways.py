@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from _thread import _local
+from struct import pack
 
 from pynamespaces import causes, inits, kinds, procfs
 from pynamespaces._kernel import mount, pidfd, sched
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 MNT = Kind.MNT.value
 PID = Kind.PID.value
 TIME = Kind.TIME.value
+#: Kinds for whose way back setns(2) is all.
+PLAIN = frozenset([kind.value for kind in (Kind.NET, Kind.UTS, Kind.IPC, Kind.CGROUP)])
 
 EUSERS = 87
+ENOTRECOVERABLE = 131
 ELSEWHERE = "processes and functions can go there: use run, call or executor"
 
 #: This process became root of a user namespace of its own: mounts that it makes end with it.
@@ -76,14 +80,13 @@ class Frame:
 def frames() -> list[Frame]:
     """The calling thread's open blocks, outermost first; RestoreError once a way back has failed."""
     try:
-        spent: RestoreError | None = _thread.spent
+        stack: list[Frame] = _thread.frames
     except AttributeError:
         _thread.spent = None
-        _thread.frames = []
-        spent = None
+        stack = _thread.frames = []
+    spent: RestoreError | None = _thread.spent
     if spent is not None:
         raise RestoreError(str(spent)) from spent.__cause__
-    stack: list[Frame] = _thread.frames
     return stack
 
 
@@ -143,25 +146,56 @@ def wait_alone(seconds: float) -> bool:
     return False
 
 
-def join(namespaces: Sequence[Namespace], flags: int, targets: bytes) -> Frame:
+def join(namespaces: Sequence[Namespace]) -> Frame:
     """Go into existing namespaces, all or none; kinds that are the same already are not joined.
 
     Args:
         namespaces: in the order of `_kernel.sched.ORDER`.
-        flags: their kinds.
-        targets: their ids, packed as `_kernel.sched.homes` reads them.
     """
     stack = frames()
+    targets = b""
+    flags = 0
+    for namespace in namespaces:
+        flag = namespace.row.flag
+        flags |= flag
+        targets += pack("=iiQQ", flag, namespace.fileno(), namespace.id.dev, namespace.id.ino)
+    if flags & (TIME | MNT):
+        frame = _join_slowly(namespaces, flags)
+    else:
+        answer, homes = sched.enter(targets, len(namespaces))
+        if answer < 0:
+            _refuse_entry(-answer, homes[0], namespaces)
+        frame = Frame()
+        frame.homes = [
+            (namespace.row.flag, home) for namespace, home in zip(namespaces, homes, strict=True) if home >= 0
+        ]
+    stack.append(frame)
+    return frame
+
+
+def _refuse_entry(errno: int, flag: int, namespaces: Sequence[Namespace]) -> NoReturn:
+    namespace = next(namespace for namespace in namespaces if namespace.row.flag == flag)
+    step = f"setns({namespace.row.name}) to {namespace.id.text(namespace.kind)}"
+    if errno == ENOTRECOVERABLE:
+        _spend(refusal(errno, step=step))
+    if errno == 1:  # say which of the two ways is closed
+        for home in open_homes(flag):
+            os.close(home)
+    raise refused(errno, step)
+
+
+def _join_slowly(namespaces: Sequence[Namespace], flags: int) -> Frame:
+    """With mnt, which moves root and cwd, or time, which wants a process with a single thread."""
+    targets = b"".join([pack("=QQ", namespace.id.dev, namespace.id.ino) for namespace in namespaces])
     homes = open_homes(flags, targets)
     frame = Frame()
     gone = 0
     try:
-        if flags & (TIME | MNT):
-            for namespace, home in zip(namespaces, homes, strict=True):
-                if home >= 0 and namespace.row.flag == TIME:
-                    require_alone("time")
-                elif home >= 0 and namespace.row.flag == MNT:
-                    frame.remember_root()
+        for namespace, home in zip(namespaces, homes, strict=True):
+            if home >= 0 and namespace.row.flag == TIME:
+                require_alone("time")
+            elif home >= 0 and namespace.row.flag == MNT:
+                frame.remember_root()
         for namespace, home in zip(namespaces, homes, strict=True):
             if home >= 0:
                 answer = sched.go(namespace.fileno(), namespace.row.flag)
@@ -175,7 +209,6 @@ def join(namespaces: Sequence[Namespace], flags: int, targets: bytes) -> Frame:
                 os.close(home)
         undo(frame)
         raise
-    stack.append(frame)
     return frame
 
 
@@ -187,12 +220,18 @@ def leave(frame: Frame) -> None:
         RestoreError: the kernel refuses the way back; this thread is spent.
     """
     stack = frames()
-    if not stack or stack[-1] is not frame:
+    if stack and stack[-1] is frame:
+        stack.pop()
+    else:
         if frame not in stack:
             raise RuntimeError("a block must be left by the thread that entered it; nothing has changed")
         _bequeath(frame, stack[stack.index(frame) + 1 :])
-    stack.remove(frame)
-    undo(frame)
+        stack.remove(frame)
+    homes = frame.homes
+    if len(homes) == 1 and frame.init < 0 and homes[0][0] in PLAIN and sched.leave(homes[0][1], homes[0][0]) >= 0:
+        homes.clear()
+    else:
+        undo(frame)
 
 
 def undo(frame: Frame) -> None:

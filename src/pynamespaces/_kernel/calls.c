@@ -177,6 +177,58 @@ int pn_homes(int kinds, const char *targets, int *fds)
     return answer;
 }
 
+struct target { int kind, fd; uint64_t dev, ino; };
+
+/* Go into existing namespaces, all or none, by one call: `targets` is an array of struct
+   target in the order of `sources`, without mnt, time and user.  homes[i]: the way back, -1
+   where the thread is there already.  -errno: nothing has changed, homes[0] is the kind. */
+int pn_enter(const char *targets, int count, int *homes)
+{
+    struct thread thread;
+    struct target target;
+    int i, answer = thread_open(&thread);
+
+    for (i = 0; answer >= 0 && i < count; i++) {
+        memcpy(&target, targets + (size_t)i * sizeof target, sizeof target);
+        const struct source *source = source_of(target.kind);
+        int fd = answer = source ? thread_namespace(&thread, source, 0) : -EINVAL;
+        if (fd < 0)
+            break;
+        homes[i] = fd;
+        answer = same(fd, target.dev, target.ino);
+        if (answer > 0) {
+            sys1(__NR_close, fd);
+            homes[i] = -1;
+        } else if (answer == 0) {
+            answer = sys3(__NR_ioctl, fd, NS_GET_USERNS, 0);
+            if (answer >= 0) {
+                sys1(__NR_close, answer);
+                answer = sys2(__NR_setns, target.fd, target.kind);
+            }
+            if (answer < 0) {
+                sys1(__NR_close, fd);
+                break;
+            }
+        }
+        if (answer < 0)
+            break;
+    }
+    thread_close(&thread);
+    if (answer >= 0)
+        return 0;
+    for (int j = i - 1; j >= 0; j--)
+        if (homes[j] >= 0) {
+            struct target gone;
+            memcpy(&gone, targets + (size_t)j * sizeof gone, sizeof gone);
+            long back = sys2(__NR_setns, homes[j], gone.kind);
+            sys1(__NR_close, homes[j]);
+            if (back < 0)
+                answer = -ENOTRECOVERABLE;
+        }
+    homes[0] = target.kind;
+    return answer;
+}
+
 /* ---- nsfs: ioctl_nsfs(2) ---- */
 
 long long pn_nsfs_type(int fd) { return sys3(__NR_ioctl, fd, NS_GET_NSTYPE, 0); }

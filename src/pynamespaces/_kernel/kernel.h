@@ -22,6 +22,7 @@ int pn_unshare(long long flags);
 int pn_setns(int fd, int kinds);
 int pn_current(int kind, int now);
 int pn_homes(int kinds, const char *targets, int *fds);
+int pn_enter(const char *targets, int count, int *homes);
 int pn_of(int pidfd, int kind);
 int pn_of_now(int pidfd, int kind);
 long long pn_nsfs_type(int fd);

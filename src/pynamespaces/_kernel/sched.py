@@ -5,7 +5,18 @@ from __future__ import annotations
 from pynamespaces._kernel._ffi import ffi, lib
 from pynamespaces._kernel.answers import checked
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 EINVAL = 22
+_INTS = ffi.typeof("int[]")
+
+
+def _ints(count: int) -> Any:
+    return ffi.new(_INTS, count)
+
+
 #: The order in which a thread goes into several kinds, as in calls.c.
 ORDER = (
     lib.CLONE_NEWNET,
@@ -53,9 +64,32 @@ def homes(kinds: int, targets: bytes | None = None) -> tuple[int, list[int]]:
         0 and a descriptor for each kind in `ORDER`, -1 for a kind that is in its target already; or -errno and the
         kind for which there is none.  EPERM: its owner lies outside this thread's user namespace.
     """
-    fds = ffi.new("int[8]")
+    fds = _ints(8)
     answer = lib.pn_homes(kinds, ffi.NULL if targets is None else targets, fds)
     return (0, [fds[i] for i in range(answer)]) if answer >= 0 else (answer, [fds[0]])
+
+
+def enter(targets: bytes, count: int) -> tuple[int, list[int]]:
+    """Go into existing namespaces, all or none, by one call; not for mnt, time and user.
+
+    Args:
+        targets: for each (kind, descriptor, device, inode) as "=iiQQ", in the order of `ORDER`.
+        count: how many.
+
+    Returns:
+        0 and the way back from each, -1 where the thread was there already; or -errno and the kind that was refused.
+    """
+    homes = _ints(8)
+    answer = lib.pn_enter(targets, count, homes)
+    return (0, [homes[i] for i in range(count)]) if answer >= 0 else (answer, [homes[0]])
+
+
+def leave(fd: int, kind: int) -> int:
+    """``setns(fd, kind)``, and close: >= 0, or -errno and fd is still open."""
+    answer = lib.pn_setns(fd, kind)
+    if answer >= 0:
+        lib.pn_close(fd)
+    return answer
 
 
 def go(fd: int, kind: int) -> int:
