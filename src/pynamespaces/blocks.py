@@ -83,10 +83,9 @@ class Block:
         return there
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        frame = self._frame
-        if frame is None:
+        if self._frame is None:
             raise RuntimeError("this block is not entered")
-        ways.leave(frame)
+        ways.leave(self._frame)
         self._frame = None
 
     def __call__(self, function: Callable[P, T], /) -> Callable[P, T]:
@@ -127,6 +126,24 @@ class Enter(Block):
 
     def _again(self) -> Self:
         return type(self)(self._find, self._held)
+
+    def __enter__(self) -> NamespaceSet:
+        """Into one held namespace it is a single call; everything else goes the long way."""
+        if len(self._held) == 1 and self._frame is None and "asyncio.events" not in sys.modules:
+            namespace = self._held[0]
+            flag = namespace.row.flag
+            if flag in ways.PLAIN:
+                stack = ways.frames()
+                there = namespace._share()
+                home = sched.visit(flag, namespace._held.fd, namespace.id.dev, namespace.id.ino)  # type: ignore[union-attr]
+                if home >= 0:
+                    self._frame = frame = ways.Frame()
+                    if home != sched.HERE:
+                        frame.homes.append((flag, home))
+                    stack.append(frame)
+                    return _set([there])
+                there.close()
+        return super().__enter__()
 
     def _go(self) -> tuple[ways.Frame, NamespaceSet]:
         if self._find is None:

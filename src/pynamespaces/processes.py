@@ -104,12 +104,10 @@ class Popen(_Base):
         words = _words(args, shell, executable)
         program = words[0] if executable is None else os.fsencode(executable)
         environment = os.environ if env is None else env
-        envp = []
-        for key, text in environment.items():
-            name = os.fsencode(key)
-            if b"=" in name or b"\0" in name:
-                raise ValueError(f"illegal environment variable name {key!r}")
-            envp.append(name + b"=" + os.fsencode(text))
+        if env is None:
+            envp = [name + b"=" + text for name, text in os.environb.items()]
+        else:
+            envp = [_variable(key, text) for key, text in env.items()]
         for word in (*words, *envp, os.fsencode(cwd or b"")):
             if b"\0" in word:
                 raise ValueError("embedded null byte")
@@ -296,6 +294,13 @@ def _words(args: Any, shell: bool, executable: Any) -> list[bytes]:
     if not words:
         raise ValueError("the command is empty")
     return words
+
+
+def _variable(key: Any, text: Any) -> bytes:
+    name = os.fsencode(key)
+    if not name or b"=" in name or b"\0" in name:
+        raise ValueError(f"illegal environment variable name {key!r}")
+    return name + b"=" + os.fsencode(text)
 
 
 def _path(environment: Any) -> Any:

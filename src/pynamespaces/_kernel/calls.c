@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,15 +36,15 @@ struct source { int kind; unsigned ioctl; unsigned ioctl_now; const char *proc; 
 /* In the order in which a thread goes: mnt late, since a refusal after it may have parted
    cwd and umask from the other threads'. */
 static const struct source sources[] = {
-    {CLONE_NEWNET, PIDFD_GET_NET_NAMESPACE, PIDFD_GET_NET_NAMESPACE, "ns/net", "ns/net"},
-    {CLONE_NEWUTS, PIDFD_GET_UTS_NAMESPACE, PIDFD_GET_UTS_NAMESPACE, "ns/uts", "ns/uts"},
-    {CLONE_NEWIPC, PIDFD_GET_IPC_NAMESPACE, PIDFD_GET_IPC_NAMESPACE, "ns/ipc", "ns/ipc"},
-    {CLONE_NEWCGROUP, PIDFD_GET_CGROUP_NAMESPACE, PIDFD_GET_CGROUP_NAMESPACE, "ns/cgroup", "ns/cgroup"},
-    {CLONE_NEWTIME, PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE, PIDFD_GET_TIME_NAMESPACE, "ns/time_for_children",
-     "ns/time"},
-    {CLONE_NEWPID, PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, PIDFD_GET_PID_NAMESPACE, "ns/pid_for_children", "ns/pid"},
-    {CLONE_NEWNS, PIDFD_GET_MNT_NAMESPACE, PIDFD_GET_MNT_NAMESPACE, "ns/mnt", "ns/mnt"},
-    {CLONE_NEWUSER, PIDFD_GET_USER_NAMESPACE, PIDFD_GET_USER_NAMESPACE, "ns/user", "ns/user"},
+    {CLONE_NEWNET, PIDFD_GET_NET_NAMESPACE, PIDFD_GET_NET_NAMESPACE, "/proc/thread-self/ns/net", "/proc/thread-self/ns/net"},
+    {CLONE_NEWUTS, PIDFD_GET_UTS_NAMESPACE, PIDFD_GET_UTS_NAMESPACE, "/proc/thread-self/ns/uts", "/proc/thread-self/ns/uts"},
+    {CLONE_NEWIPC, PIDFD_GET_IPC_NAMESPACE, PIDFD_GET_IPC_NAMESPACE, "/proc/thread-self/ns/ipc", "/proc/thread-self/ns/ipc"},
+    {CLONE_NEWCGROUP, PIDFD_GET_CGROUP_NAMESPACE, PIDFD_GET_CGROUP_NAMESPACE, "/proc/thread-self/ns/cgroup", "/proc/thread-self/ns/cgroup"},
+    {CLONE_NEWTIME, PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE, PIDFD_GET_TIME_NAMESPACE, "/proc/thread-self/ns/time_for_children",
+     "/proc/thread-self/ns/time"},
+    {CLONE_NEWPID, PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, PIDFD_GET_PID_NAMESPACE, "/proc/thread-self/ns/pid_for_children", "/proc/thread-self/ns/pid"},
+    {CLONE_NEWNS, PIDFD_GET_MNT_NAMESPACE, PIDFD_GET_MNT_NAMESPACE, "/proc/thread-self/ns/mnt", "/proc/thread-self/ns/mnt"},
+    {CLONE_NEWUSER, PIDFD_GET_USER_NAMESPACE, PIDFD_GET_USER_NAMESPACE, "/proc/thread-self/ns/user", "/proc/thread-self/ns/user"},
 };
 
 static const struct source *source_of(int kind)
@@ -74,38 +75,45 @@ static int of_pidfd(int pidfd, int kind, int now)
 int pn_of(int pidfd, int kind) { return of_pidfd(pidfd, kind, 0); }
 int pn_of_now(int pidfd, int kind) { return of_pidfd(pidfd, kind, 1); }
 
-/* A descriptor from which pn_thread_namespace reads: a pidfd of the calling thread, which
-   is three times as fast as /proc and needs none (it may belong to another pid namespace
-   after a setns(mnt)); or its directory in /proc where the kernel is older than 6.11. */
-struct thread { int pidfd, proc; };
+/* Where the calling thread's namespaces are read from.  One is read fastest by its path in
+   /proc, several by a pidfd of the thread; that also needs no /proc, which may belong to
+   another pid namespace after a setns(mnt). */
+struct thread { int pidfd, several; };
 
-static int thread_open(struct thread *thread)
+static int thread_open(struct thread *thread, int several)
 {
-    thread->proc = -1;
-    thread->pidfd = sys2(__NR_pidfd_open, sys0(__NR_gettid), PIDFD_THREAD);
-    return thread->pidfd == -EMFILE || thread->pidfd == -ENFILE ? thread->pidfd : 0;
+    thread->pidfd = -1;
+    thread->several = several != 0;
+    return 0;
 }
 
 static int thread_namespace(struct thread *thread, const struct source *source, int now)
 {
+    int fd = -ENOENT;
+
+    if (!thread->several)
+        fd = sys4(__NR_openat, AT_FDCWD, now ? source->proc_now : source->proc, O_RDONLY | O_CLOEXEC, 0);
+    if (fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR)
+        return fd;
+    if (thread->pidfd < 0)
+        thread->pidfd = sys2(__NR_pidfd_open, sys0(__NR_gettid), PIDFD_THREAD);
+    if (thread->pidfd == -EMFILE || thread->pidfd == -ENFILE)
+        return thread->pidfd;
     if (thread->pidfd >= 0) {
-        int fd = of_pidfd(thread->pidfd, source->kind, now);
-        if (fd != -ENOTTY)
-            return fd;
+        int found = of_pidfd(thread->pidfd, source->kind, now);
+        if (found != -ENOTTY)
+            return found;
     }
-    if (thread->proc < 0)
-        thread->proc = sys4(__NR_openat, AT_FDCWD, "/proc/thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    if (thread->proc < 0)
-        return thread->proc;
-    return sys4(__NR_openat, thread->proc, now ? source->proc_now : source->proc, O_RDONLY | O_CLOEXEC, 0);
+    /* Before 6.11 there is only /proc. */
+    return thread->several ? (int)sys4(__NR_openat, AT_FDCWD, now ? source->proc_now : source->proc,
+                                       O_RDONLY | O_CLOEXEC, 0)
+                           : fd;
 }
 
 static void thread_close(struct thread *thread)
 {
     if (thread->pidfd >= 0)
         sys1(__NR_close, thread->pidfd);
-    if (thread->proc >= 0)
-        sys1(__NR_close, thread->proc);
 }
 
 /* The calling thread's namespace; of pid and time the one its children go to, or its own (`now`). */
@@ -116,56 +124,86 @@ int pn_current(int kind, int now)
 
     if (!source)
         return -EINVAL;
-    int fd = thread_open(&thread);
-    if (fd >= 0)
-        fd = thread_namespace(&thread, source, now);
+    thread_open(&thread, 0);
+    int fd = thread_namespace(&thread, source, now);
     thread_close(&thread);
     return fd;
 }
 
-static int same(int fd, uint64_t dev, uint64_t ino)
+/* Coming home needs CAP_SYS_ADMIN over the home's owner, which nobody has where the owner
+   lies outside our user namespace; NS_GET_USERNS says so (EPERM).  It costs as much as all
+   the rest of a block, so what this thread of this process was told in the last moment
+   counts: only a new user namespace of the process itself could change it. */
+enum { A_MOMENT = 50000000 /* ns */ };
+static _Thread_local struct { int pid; int64_t when; struct { uint64_t dev, ino; } homes[8]; } sure;
+
+static int returnable(int fd, size_t index, const struct stat *status)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    int pid = sys0(__NR_getpid);
+    int fresh = sure.pid == pid && now >= sure.when && now - sure.when < A_MOMENT;
+    if (fresh && sure.homes[index].ino == status->st_ino && sure.homes[index].dev == status->st_dev)
+        return 0;
+    int owner = sys3(__NR_ioctl, fd, NS_GET_USERNS, 0);
+    if (owner < 0)
+        return owner;
+    sys1(__NR_close, owner);
+    if (!fresh) {
+        memset(&sure, 0, sizeof sure);
+        sure.pid = pid;
+        sure.when = now;
+    }
+    sure.homes[index].dev = status->st_dev;
+    sure.homes[index].ino = status->st_ino;
+    return 0;
+}
+
+/* Open the way home of one kind, unless the thread is at (dev, ino) already: -1 then.
+   0, or -errno and nothing is open. */
+static int open_home(struct thread *thread, const struct source *source, uint64_t dev, uint64_t ino, int *home)
 {
     struct stat status;
+    int fd = thread_namespace(thread, source, 0);
 
-    if (fstat(fd, &status) < 0)
-        return -errno;
-    return status.st_dev == dev && status.st_ino == ino;
+    if (fd < 0)
+        return fd;
+    int answer = fstat(fd, &status) < 0 ? -errno : 0;
+    if (answer == 0 && status.st_dev == dev && status.st_ino == ino) {
+        sys1(__NR_close, fd);
+        *home = -1;
+        return 0;
+    }
+    if (answer == 0)
+        answer = returnable(fd, (size_t)(source - sources), &status);
+    if (answer < 0)
+        sys1(__NR_close, fd);
+    else
+        *home = fd;
+    return answer;
 }
 
 /* The ways home of the calling thread, in the order in which to go: fds[i] for the i-th of
    `kinds` in the order of `sources`, opened before anything changes.  With `targets`, their
    (device, inode) pairs in the same order, the kinds that are the same already get -1.
-
-   Coming home needs CAP_SYS_ADMIN over the home's owner, which nobody has where the owner
-   lies outside our user namespace: -EPERM, and fds[0] is the kind that has no way home. */
+   -errno: nothing is open, and fds[0] is the kind that has no way home (EPERM). */
 int pn_homes(int kinds, const char *targets, int *fds)
 {
     struct thread thread;
-    int n = 0, answer = thread_open(&thread), kind = 0;
+    uint64_t target[2] = {0, 0};
+    int n = 0, answer = thread_open(&thread, kinds & (kinds - 1)), kind = 0;
 
     for (size_t i = 0; answer >= 0 && i < sizeof sources / sizeof *sources; i++) {
         if (!(sources[i].kind & kinds))
             continue;
         kind = sources[i].kind;
-        int fd = answer = thread_namespace(&thread, &sources[i], 0);
-        if (fd < 0)
-            break;
-        if (targets) {
-            uint64_t target[2];
+        if (targets)
             memcpy(target, targets + (size_t)n * sizeof target, sizeof target);
-            answer = same(fd, target[0], target[1]);
-        } else {
-            answer = 0;
-        }
-        if (answer == 0) {
-            answer = sys3(__NR_ioctl, fd, NS_GET_USERNS, 0);
-            if (answer >= 0)
-                sys1(__NR_close, answer);
-        } else if (answer > 0) {
-            sys1(__NR_close, fd);
-            fd = -1;
-        }
-        fds[n++] = fd;
+        answer = open_home(&thread, &sources[i], target[0], target[1], &fds[n]);
+        if (answer >= 0)
+            n++;
     }
     thread_close(&thread);
     if (answer >= 0)
@@ -186,32 +224,21 @@ int pn_enter(const char *targets, int count, int *homes)
 {
     struct thread thread;
     struct target target;
-    int i, answer = thread_open(&thread);
+    int i, answer = thread_open(&thread, count > 1);
 
     for (i = 0; answer >= 0 && i < count; i++) {
         memcpy(&target, targets + (size_t)i * sizeof target, sizeof target);
         const struct source *source = source_of(target.kind);
-        int fd = answer = source ? thread_namespace(&thread, source, 0) : -EINVAL;
-        if (fd < 0)
-            break;
-        homes[i] = fd;
-        answer = same(fd, target.dev, target.ino);
-        if (answer > 0) {
-            sys1(__NR_close, fd);
-            homes[i] = -1;
-        } else if (answer == 0) {
-            answer = sys3(__NR_ioctl, fd, NS_GET_USERNS, 0);
-            if (answer >= 0) {
-                sys1(__NR_close, answer);
-                answer = sys2(__NR_setns, target.fd, target.kind);
-            }
-            if (answer < 0) {
-                sys1(__NR_close, fd);
-                break;
-            }
-        }
+        answer = source ? open_home(&thread, source, target.dev, target.ino, &homes[i]) : -EINVAL;
         if (answer < 0)
             break;
+        if (homes[i] < 0)
+            continue;
+        answer = sys2(__NR_setns, target.fd, target.kind);
+        if (answer < 0) {
+            sys1(__NR_close, homes[i]);
+            break;
+        }
     }
     thread_close(&thread);
     if (answer >= 0)
@@ -227,6 +254,34 @@ int pn_enter(const char *targets, int count, int *homes)
         }
     homes[0] = target.kind;
     return answer;
+}
+
+/* The same for one namespace: its way home, or PN_HERE where the thread is there already. */
+int pn_visit(int kind, int fd, unsigned long long dev, unsigned long long ino)
+{
+    struct thread thread;
+    const struct source *source = source_of(kind);
+    int home = -1;
+
+    thread_open(&thread, 0);
+    int answer = source ? open_home(&thread, source, dev, ino, &home) : -EINVAL;
+    thread_close(&thread);
+    if (answer < 0)
+        return answer;
+    if (home < 0)
+        return PN_HERE;
+    answer = sys2(__NR_setns, fd, kind);
+    if (answer >= 0)
+        return home;
+    sys1(__NR_close, home);
+    return answer;
+}
+
+/* Come home and close the way: 0, or -errno and it is still open. */
+int pn_return(int home, int kind)
+{
+    int answer = sys2(__NR_setns, home, kind);
+    return answer < 0 ? answer : (int)sys1(__NR_close, home);
 }
 
 /* ---- nsfs: ioctl_nsfs(2) ---- */

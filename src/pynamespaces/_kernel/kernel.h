@@ -18,11 +18,14 @@
 #endif
 
 /* calls.c */
+#define PN_HERE 0x7fffffff
 int pn_unshare(long long flags);
 int pn_setns(int fd, int kinds);
 int pn_current(int kind, int now);
 int pn_homes(int kinds, const char *targets, int *fds);
 int pn_enter(const char *targets, int count, int *homes);
+int pn_visit(int kind, int fd, unsigned long long dev, unsigned long long ino);
+int pn_return(int home, int kind);
 int pn_of(int pidfd, int kind);
 int pn_of_now(int pidfd, int kind);
 long long pn_nsfs_type(int fd);

@@ -84,12 +84,12 @@ def enter(targets: bytes, count: int) -> tuple[int, list[int]]:
     return (0, [homes[i] for i in range(count)]) if answer >= 0 else (answer, [homes[0]])
 
 
-def leave(fd: int, kind: int) -> int:
-    """``setns(fd, kind)``, and close: >= 0, or -errno and fd is still open."""
-    answer = lib.pn_setns(fd, kind)
-    if answer >= 0:
-        lib.pn_close(fd)
-    return answer
+#: ``visit(kind, fd, device, inode)``: the same for one namespace; its way home, HERE, or -errno.
+visit = lib.pn_visit
+HERE = lib.PN_HERE
+
+#: ``leave(home, kind)``: setns(2) and close; 0, or -errno and it is still open.
+leave = lib.pn_return
 
 
 def go(fd: int, kind: int) -> int:

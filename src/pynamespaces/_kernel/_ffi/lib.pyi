@@ -59,6 +59,7 @@ __all__ = [
     "PN_FAILED_STDIO",
     "PN_FAILED_UID",
     "PN_HELPER",
+    "PN_HERE",
     "PN_INIT_END",
     "PN_INIT_KEEP",
     "PN_INIT_RELEASE",
@@ -117,6 +118,7 @@ __all__ = [
     "pn_pidfd_reap",
     "pn_pidfd_send_signal",
     "pn_prctl",
+    "pn_return",
     "pn_setdomainname",
     "pn_sethostname",
     "pn_setns",
@@ -125,6 +127,7 @@ __all__ = [
     "pn_step_in_child",
     "pn_umount",
     "pn_unshare",
+    "pn_visit",
     "pn_watcher_spawn",
     "pn_yield",
 ]
@@ -174,6 +177,7 @@ PR_GET_DUMPABLE: Final[int]
 PR_SET_DUMPABLE: Final[int]
 PR_GET_SECCOMP: Final[int]
 PR_SET_PDEATHSIG: Final[int]
+PN_HERE: Final[int]
 PN_STEP_JOIN: Final[int]
 PN_STEP_UNSHARE: Final[int]
 PN_STEP_MAP_IDS: Final[int]
@@ -211,6 +215,8 @@ def pn_setns(fd: int, kinds: int, /) -> int: ...
 def pn_current(kind: int, now: int, /) -> int: ...
 def pn_homes(kinds: int, targets: _Text, fds: _Out, /) -> int: ...
 def pn_enter(targets: _Text, count: int, homes: _Out, /) -> int: ...
+def pn_visit(kind: int, fd: int, dev: int, ino: int, /) -> int: ...
+def pn_return(home: int, kind: int, /) -> int: ...
 def pn_of(pidfd: int, kind: int, /) -> int: ...
 def pn_of_now(pidfd: int, kind: int, /) -> int: ...
 def pn_nsfs_type(fd: int, /) -> int: ...
