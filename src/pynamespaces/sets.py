@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from _collections_abc import ItemsView, KeysView, Mapping
+from struct import pack
 
 from pynamespaces import handles, kinds, pidfds
+from pynamespaces._kernel import sched
 from pynamespaces.handles import Namespace
 from pynamespaces.kinds import Kind
 from pynamespaces.places import Place
@@ -171,7 +173,12 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         """
         from pynamespaces import plan
 
-        todo = [namespace for namespace in self._by_flag.values() if not _is_here(namespace)]
+        ordered = [self._by_flag[flag] for flag in (*sched.ORDER, Kind.USER.value) if flag in self._by_flag]
+        ids = b"".join([pack("=QQ", namespace.id.dev, namespace.id.ino) for namespace in ordered])
+        differ = sched.differ(sum(self._by_flag), ids) if ordered else 0
+        for namespace in ordered:
+            namespace.fileno()
+        todo = [namespace for namespace in self._by_flag.values() if namespace.row.flag & differ]
         user = next((namespace for namespace in todo if namespace.kind is Kind.USER), None)
         others = [namespace for namespace in todo if namespace is not user]
         first = [] if user is None else [namespace for namespace in others if not _owned(namespace, user)]
@@ -271,12 +278,6 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
 def _close(namespaces: Iterable[Namespace]) -> None:
     for namespace in namespaces:
         namespace.close()
-
-
-def _is_here(namespace: Namespace) -> bool:
-    """Would this thread's child be there anyway?"""
-    with Namespace.current(namespace.kind, for_children=True) as here:
-        return here == namespace
 
 
 def _owned(namespace: Namespace, user: Namespace) -> bool:

@@ -159,16 +159,15 @@ def join(namespaces: Sequence[Namespace]) -> Frame:
         flag = namespace.row.flag
         flags |= flag
         targets += pack("=iiQQ", flag, namespace.fileno(), namespace.id.dev, namespace.id.ino)
-    if flags & (TIME | MNT):
+    if flags & TIME:
         frame = _join_slowly(namespaces, flags)
     else:
-        answer, homes = sched.enter(targets, len(namespaces))
+        answer, homes, root, cwd = sched.enter(targets, len(namespaces))
         if answer < 0:
             _refuse_entry(-answer, homes[0], namespaces)
         frame = Frame()
-        frame.homes = [
-            (namespace.row.flag, home) for namespace, home in zip(namespaces, homes, strict=True) if home >= 0
-        ]
+        frame.root, frame.cwd = root, cwd
+        frame.homes = [(namespaces[i].row.flag, home) for i, home in enumerate(homes) if home >= 0]
     stack.append(frame)
     return frame
 
@@ -185,7 +184,7 @@ def _refuse_entry(errno: int, flag: int, namespaces: Sequence[Namespace]) -> NoR
 
 
 def _join_slowly(namespaces: Sequence[Namespace], flags: int) -> Frame:
-    """With mnt, which moves root and cwd, or time, which wants a process with a single thread."""
+    """With time, which wants a process with a single thread, seen to before anything changes."""
     targets = b"".join([pack("=QQ", namespace.id.dev, namespace.id.ino) for namespace in namespaces])
     homes = open_homes(flags, targets)
     frame = Frame()
@@ -230,8 +229,21 @@ def leave(frame: Frame) -> None:
     homes = frame.homes
     if len(homes) == 1 and frame.init < 0 and homes[0][0] in PLAIN and sched.leave(homes[0][1], homes[0][0]) >= 0:
         homes.clear()
+    elif len(homes) > 1 and frame.init < 0 and _leave_at_once(frame):
+        homes.clear()
+        frame.root = frame.cwd = -1
     else:
         undo(frame)
+
+
+def _leave_at_once(frame: Frame) -> bool:
+    """All ways home by one call; where that fails nothing is closed, and `undo` tries each again and says which."""
+    pairs = b""
+    for flag, home in frame.homes:
+        if flag == TIME:
+            return False
+        pairs += pack("=ii", home, flag)
+    return sched.return_home(pairs + pack("=ii", frame.root, frame.cwd), len(frame.homes)) >= 0
 
 
 def undo(frame: Frame) -> None:

@@ -217,26 +217,60 @@ int pn_homes(int kinds, const char *targets, int *fds)
 
 struct target { int kind, fd; uint64_t dev, ino; };
 
+/* setns; into mnt with cwd, root and umask parted from other threads' first if need be. */
+static int go(int fd, int kind)
+{
+    int answer = sys2(__NR_setns, fd, kind);
+    if (answer == -EINVAL && kind == CLONE_NEWNS && sys1(__NR_unshare, CLONE_FS) >= 0)
+        answer = sys2(__NR_setns, fd, kind);
+    return answer;
+}
+
+/* Back to where a thread was in a mnt namespace: setns moved both to its root. */
+static int restore_root(int root, int cwd)
+{
+    int answer = sys1(__NR_fchdir, root);
+    if (answer >= 0)
+        answer = sys1(__NR_chroot, ".");
+    if (answer >= 0)
+        answer = sys1(__NR_fchdir, cwd);
+    return answer;
+}
+
+enum { ROOT = 8, CWD = 9 };
+
+static int remember_root(int *homes)
+{
+    homes[ROOT] = sys4(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (homes[ROOT] < 0)
+        return homes[ROOT];
+    homes[CWD] = sys4(__NR_openat, AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    return homes[CWD];
+}
+
 /* Go into existing namespaces, all or none, by one call: `targets` is an array of struct
-   target in the order of `sources`, without mnt, time and user.  homes[i]: the way back, -1
-   where the thread is there already.  -errno: nothing has changed, homes[0] is the kind. */
+   target in the order of `sources`, without time and user.  homes[i]: the way back, -1
+   where the thread is there already; homes[8] and [9]: root and cwd, if mnt was changed.
+   -errno: nothing has changed, homes[0] is the kind. */
 int pn_enter(const char *targets, int count, int *homes)
 {
     struct thread thread;
-    struct target target;
+    struct target target = {0, -1, 0, 0};
     int i, answer = thread_open(&thread, count > 1);
 
+    homes[ROOT] = homes[CWD] = -1;
     for (i = 0; answer >= 0 && i < count; i++) {
         memcpy(&target, targets + (size_t)i * sizeof target, sizeof target);
         const struct source *source = source_of(target.kind);
+        homes[i] = -1;
         answer = source ? open_home(&thread, source, target.dev, target.ino, &homes[i]) : -EINVAL;
-        if (answer < 0)
-            break;
-        if (homes[i] < 0)
-            continue;
-        answer = sys2(__NR_setns, target.fd, target.kind);
+        if (answer >= 0 && homes[i] >= 0 && target.kind == CLONE_NEWNS)
+            answer = remember_root(homes);
+        if (answer >= 0 && homes[i] >= 0)
+            answer = go(target.fd, target.kind);
         if (answer < 0) {
-            sys1(__NR_close, homes[i]);
+            if (homes[i] >= 0)
+                sys1(__NR_close, homes[i]);
             break;
         }
     }
@@ -247,13 +281,65 @@ int pn_enter(const char *targets, int count, int *homes)
         if (homes[j] >= 0) {
             struct target gone;
             memcpy(&gone, targets + (size_t)j * sizeof gone, sizeof gone);
-            long back = sys2(__NR_setns, homes[j], gone.kind);
-            sys1(__NR_close, homes[j]);
-            if (back < 0)
+            if (go(homes[j], gone.kind) < 0)
                 answer = -ENOTRECOVERABLE;
+            sys1(__NR_close, homes[j]);
         }
+    for (int j = ROOT; j <= CWD; j++)
+        if (homes[j] >= 0)
+            sys1(__NR_close, homes[j]);
     homes[0] = target.kind;
     return answer;
+}
+
+/* Come home by all ways, last first: pairs of (home, kind), then root and cwd or -1.
+   0, and all are closed; or the first -errno: every way was tried, and all are still open. */
+int pn_leave(const char *ways, int count)
+{
+    int way[20], answer = 0;
+
+    if (count < 0 || count > 9)
+        return -EINVAL;
+    memcpy(way, ways, (size_t)(2 * count + 2) * sizeof *way);
+    for (int i = count - 1; i >= 0; i--) {
+        int back = go(way[2 * i], way[2 * i + 1]);
+        if (back >= 0 && way[2 * i + 1] == CLONE_NEWNS)
+            back = restore_root(way[2 * count], way[2 * count + 1]);
+        if (back < 0 && answer == 0)
+            answer = back;
+    }
+    if (answer == 0) {
+        for (int i = 0; i < count; i++)
+            sys1(__NR_close, way[2 * i]);
+        for (int i = 2 * count; i < 2 * count + 2; i++)
+            if (way[i] >= 0)
+                sys1(__NR_close, way[i]);
+    }
+    return answer;
+}
+
+/* Which of these kinds (as pn_homes takes them) is the thread's child not in already? */
+int pn_differ(int kinds, const char *targets)
+{
+    struct thread thread;
+    uint64_t target[2];
+    int n = 0, differ = 0, answer = thread_open(&thread, 1);
+
+    for (size_t i = 0; answer >= 0 && i < sizeof sources / sizeof *sources; i++) {
+        struct stat status;
+        if (!(sources[i].kind & kinds))
+            continue;
+        memcpy(target, targets + (size_t)n++ * sizeof target, sizeof target);
+        int fd = answer = thread_namespace(&thread, &sources[i], 0);
+        if (fd < 0)
+            break;
+        answer = fstat(fd, &status) < 0 ? -errno : 0;
+        if (answer == 0 && (status.st_dev != target[0] || status.st_ino != target[1]))
+            differ |= sources[i].kind;
+        sys1(__NR_close, fd);
+    }
+    thread_close(&thread);
+    return answer < 0 ? answer : differ;
 }
 
 /* The same for one namespace: its way home, or PN_HERE where the thread is there already. */

@@ -24,6 +24,8 @@ int pn_setns(int fd, int kinds);
 int pn_current(int kind, int now);
 int pn_homes(int kinds, const char *targets, int *fds);
 int pn_enter(const char *targets, int count, int *homes);
+int pn_leave(const char *ways, int count);
+int pn_differ(int kinds, const char *targets);
 int pn_visit(int kind, int fd, unsigned long long dev, unsigned long long ino);
 int pn_return(int home, int kind);
 int pn_of(int pidfd, int kind);

@@ -34,6 +34,8 @@ PHASES = {
     lib.PN_FAILED_EXEC: "execve",
 }
 
+_STRINGS = ffi.typeof("char *[]")
+_CHARS = ffi.typeof("char[]")
 _new = ffi.new_allocator(should_clear_after_alloc=False)
 
 
@@ -151,7 +153,14 @@ class Launch:
         return self._keep(ffi.new(kind, list(items))) if items else ffi.NULL
 
     def _strings(self, items: Sequence[bytes]) -> Any:
-        return self._keep(ffi.new("char *[]", [*[self._text(item) for item in items], ffi.NULL]))
+        """A NULL-terminated array of C strings that stand one after the other."""
+        array = self._keep(ffi.new(_STRINGS, len(items) + 1))
+        text = self._keep(ffi.from_buffer(_CHARS, b"\0".join(items) + b"\0"))
+        position = 0
+        for number, item in enumerate(items):
+            array[number] = text + position
+            position += len(item) + 1
+        return array
 
     def _steps(self, steps: Sequence[Step]) -> Any:
         if not steps:

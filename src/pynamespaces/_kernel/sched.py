@@ -69,19 +69,31 @@ def homes(kinds: int, targets: bytes | None = None) -> tuple[int, list[int]]:
     return (0, [fds[i] for i in range(answer)]) if answer >= 0 else (answer, [fds[0]])
 
 
-def enter(targets: bytes, count: int) -> tuple[int, list[int]]:
-    """Go into existing namespaces, all or none, by one call; not for mnt, time and user.
+def enter(targets: bytes, count: int) -> tuple[int, list[int], int, int]:
+    """Go into existing namespaces, all or none, by one call; not for time and user.
 
     Args:
         targets: for each (kind, descriptor, device, inode) as "=iiQQ", in the order of `ORDER`.
         count: how many.
 
     Returns:
-        0 and the way back from each, -1 where the thread was there already; or -errno and the kind that was refused.
+        0, the way back from each, -1 where the thread was there already, and root and cwd, -1 where mnt was not
+        changed; or -errno and the kind that was refused.
     """
-    homes = _ints(8)
+    homes = _ints(10)
     answer = lib.pn_enter(targets, count, homes)
-    return (0, [homes[i] for i in range(count)]) if answer >= 0 else (answer, [homes[0]])
+    if answer < 0:
+        return answer, [homes[0]], -1, -1
+    return 0, ffi.unpack(homes, count), homes[8], homes[9]  # type: ignore[return-value]
+
+
+#: ``return_home(pairs, count)``: all ways of a block, (home, kind) as "=ii" each, then root and cwd; 0, or -errno.
+return_home = lib.pn_leave
+
+
+def differ(kinds: int, targets: bytes) -> int:
+    """The kinds (CLONE_NEW*) in which this thread's children would not be in these targets; as `homes` takes them."""
+    return checked(lib.pn_differ(kinds, targets), "compare with this thread's namespaces")
 
 
 #: ``visit(kind, fd, device, inode)``: the same for one namespace; its way home, HERE, or -errno.
