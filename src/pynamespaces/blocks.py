@@ -117,32 +117,33 @@ class Enter(Block):
         held: or these, which their owner holds open.
     """
 
-    __slots__ = ("_find", "_held")
+    __slots__ = ("_find", "_held", "_single")
 
     def __init__(self, find: Callable[[], NamespaceSet] | None, held: tuple[Namespace, ...] = ()) -> None:
         self._frame = None
         self._find = find
         self._held = held
+        self._single: tuple[Namespace, int] | None = None
+        if len(held) == 1 and held[0].row.flag in ways.PLAIN:
+            self._single = held[0], held[0].row.flag
 
     def _again(self) -> Self:
         return type(self)(self._find, self._held)
 
     def __enter__(self) -> NamespaceSet:
         """Into one held namespace it is a single call; everything else goes the long way."""
-        if len(self._held) == 1 and self._frame is None and "asyncio.events" not in sys.modules:
-            namespace = self._held[0]
-            flag = namespace.row.flag
-            if flag in ways.PLAIN:
-                stack = ways.frames()
-                there = namespace._share()
-                home = sched.visit(flag, namespace._held.fd, namespace.id.dev, namespace.id.ino)  # type: ignore[union-attr]
-                if home >= 0:
-                    self._frame = frame = ways.Frame()
-                    if home != sched.HERE:
-                        frame.homes.append((flag, home))
-                    stack.append(frame)
-                    return _set([there])
-                there.close()
+        if self._single is not None and self._frame is None and "asyncio.events" not in sys.modules:
+            namespace, flag = self._single
+            stack = ways.frames()
+            there = _alone(namespace)
+            home = sched.visit(flag, namespace._held.fd, namespace.id.dev, namespace.id.ino)  # type: ignore[union-attr]
+            if home >= 0:
+                self._frame = frame = ways.Frame()
+                if home != sched.HERE:
+                    frame.homes.append((flag, home))
+                stack.append(frame)
+                return there
+            there.close()
         return super().__enter__()
 
     def _go(self) -> tuple[ways.Frame, NamespaceSet]:
@@ -176,11 +177,17 @@ GOING = (*sched.ORDER, Kind.USER.value)
 
 
 def _set(namespaces: list[Namespace]) -> NamespaceSet:
-    global _set
     from pynamespaces.sets import NamespaceSet
 
-    _set = NamespaceSet._adopt
-    return _set(namespaces)
+    return NamespaceSet._adopt(namespaces)
+
+
+def _alone(namespace: Namespace) -> NamespaceSet:
+    global _alone
+    from pynamespaces.sets import NamespaceSet
+
+    _alone = NamespaceSet._alone
+    return _alone(namespace)
 
 
 class Unshare(Block):

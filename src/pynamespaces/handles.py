@@ -48,6 +48,9 @@ class Held:
             os.close(fd)
 
 
+_bare = object.__new__
+
+
 class Namespace:
     """One namespace, held open by a descriptor.
 
@@ -84,15 +87,15 @@ class Namespace:
         self.id = NamespaceId(dev, ino)
         return self
 
-    def _share(self, *, loud: bool | None = None) -> Namespace:
+    def _share(self) -> Namespace:
         """Another owner of the same descriptor."""
-        held = self._hold()
-        other = object.__new__(Namespace)
+        held = self._held
+        if held is None:
+            held = self._hold()
+        other = _bare(Namespace)
         other._held = held
-        other.kind, other.row, other.id, other.serial = self.kind, self.row, self.id, self.serial
         held.shares += 1
-        if loud is not None:
-            held.loud = held.loud and loud
+        other.kind, other.row, other.id, other.serial = self.kind, self.row, self.id, self.serial
         return other
 
     @staticmethod

@@ -72,6 +72,15 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         return self
 
     @classmethod
+    def _alone(cls, namespace: Namespace) -> Self:
+        """A share of one namespace."""
+        self = cls.__new__(cls)
+        self._by_flag = {namespace.row.flag: namespace._share()}
+        self.missing = _NONE
+        self.preserve_credentials = False
+        return self
+
+    @classmethod
     def current(cls, *kinds_: KindLike) -> Self:
         """The calling thread's namespaces, of these kinds or of all eight."""
         opened: list[Namespace] = []

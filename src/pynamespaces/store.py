@@ -98,10 +98,13 @@ class Store:
     def __enter__(self) -> Self:
         step = f"open the store {self.path}"
         try:
-            if self._make:
-                shared = self.path.startswith("/tmp/")
-                os.makedirs(self.path, 0o700 if shared else 0o755, exist_ok=True)
-            self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                if not self._make:
+                    raise
+                os.makedirs(self.path, 0o700 if self.path.startswith("/tmp/") else 0o755, exist_ok=True)
+                self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise refusal(error.errno or 0, step=step, filename=self.path) from None
         try:
