@@ -138,7 +138,7 @@ class Enter(Block):
             there = _alone(namespace)
             home = sched.visit(flag, namespace._held.fd, namespace.id.dev, namespace.id.ino)  # type: ignore[union-attr]
             if home >= 0:
-                self._frame = frame = ways.Frame()
+                self._frame = frame = ways.Frame(flag)
                 if home != sched.HERE:
                     frame.homes.append((flag, home))
                 stack.append(frame)
@@ -282,7 +282,7 @@ class Unshare(Block):
         """The way home of every kind, then the kernel's own all-or-nothing call."""
         stack = ways.frames()
         homes = ways.open_homes(flags)
-        frame = ways.Frame()
+        frame = ways.Frame(flags)
         try:
             if flags & ways.TIME:
                 ways.require_alone("time")

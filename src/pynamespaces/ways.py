@@ -42,9 +42,10 @@ _thread = _local()
 class Frame:
     """What one block changed in this thread."""
 
-    __slots__ = ("cwd", "generation", "homes", "init", "root")
+    __slots__ = ("cwd", "generation", "homes", "init", "kinds", "root")
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: int = 0) -> None:
+        self.kinds = kinds  # all that it is in, those included in which the thread was already
         self.homes: list[tuple[int, int]] = []  # (kind, descriptor), in the order of going
         self.root = -1
         self.cwd = -1
@@ -165,7 +166,7 @@ def join(namespaces: Sequence[Namespace]) -> Frame:
         answer, homes, root, cwd = sched.enter(targets, len(namespaces))
         if answer < 0:
             _refuse_entry(-answer, homes[0], namespaces)
-        frame = Frame()
+        frame = Frame(flags)
         frame.root, frame.cwd = root, cwd
         frame.homes = [(namespaces[i].row.flag, home) for i, home in enumerate(homes) if home >= 0]
     stack.append(frame)
@@ -187,7 +188,7 @@ def _join_slowly(namespaces: Sequence[Namespace], flags: int) -> Frame:
     """With time, which wants a process with a single thread, seen to before anything changes."""
     targets = b"".join([pack("=QQ", namespace.id.dev, namespace.id.ino) for namespace in namespaces])
     homes = open_homes(flags, targets)
-    frame = Frame()
+    frame = Frame(flags)
     gone = 0
     try:
         for namespace, home in zip(namespaces, homes, strict=True):
@@ -293,17 +294,19 @@ def outermost(flag: int) -> tuple[Frame, int] | None:
 
 
 def _bequeath(frame: Frame, later: list[Frame]) -> None:
-    """Hand the ways home of kinds that later blocks changed again to the first such block."""
+    """Hand the ways home of kinds that later blocks are in, too, to the first such block."""
     kept = []
     for flag, home in frame.homes:
-        heir = next((other for other in later if any(kind == flag for kind, _ in other.homes)), None)
+        heir = next((other for other in later if other.kinds & flag), None)
         if heir is None:
             kept.append((flag, home))
             continue
         for position, (kind, old) in enumerate(heir.homes):
             if kind == flag:
                 os.close(old)
-                heir.homes[position] = (flag, home)
+                del heir.homes[position]
+                break
+        heir.homes.append((flag, home))
         if flag == MNT:
             heir.close_root()
             heir.root, heir.cwd = frame.root, frame.cwd
