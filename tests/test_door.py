@@ -12,6 +12,8 @@ from pathlib import Path
 import pynamespaces
 
 SOURCE = Path(pynamespaces.__file__).parent
+#: The cdef is not installed.
+TREE = Path(__file__).parent.parent / "src" / "pynamespaces"
 
 #: From the floor up; a module imports, when it is imported, only what stands before it.
 ORDER = """
@@ -87,7 +89,7 @@ def test_only_the_floor_talks_to_the_kernel() -> None:
 
 def test_no_pointer_that_c_writes_through_can_be_given_bytes() -> None:
     """cffi passes a bytes to any `char *` and `void *`, and C could write into an immutable object."""
-    cdef = re.sub(r"/\*.*?\*/", "", (SOURCE / "_kernel" / "_ffi.cdef.txt").read_text("ascii"), flags=re.S)
+    cdef = re.sub(r"/\*.*?\*/", "", (TREE / "_kernel" / "_ffi.cdef.txt").read_text("ascii"), flags=re.S)
     for arguments in re.findall(r"\bpn_\w+\(([^)]*)\)", cdef):
         for argument in arguments.split(","):
             if re.search(r"\b(char|void)\s*\*", argument):

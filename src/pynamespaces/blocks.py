@@ -146,6 +146,19 @@ class Enter(Block):
             there.close()
         return super().__enter__()
 
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        frame = self._frame
+        if self._single is not None and frame is not None:
+            stack = ways.frames()
+            if stack and stack[-1] is frame and len(frame.homes) == 1:
+                flag, home = frame.homes[0]
+                if flag in ways.PLAIN and sched.leave(home, flag) >= 0:
+                    frame.homes.clear()
+                    stack.pop()
+                    self._frame = None
+                    return
+        super().__exit__(kind, error, tb)
+
     def _go(self) -> tuple[ways.Frame, NamespaceSet]:
         if self._find is None:
             there = _set([namespace._share() for namespace in self._held])

@@ -82,18 +82,21 @@ def remove(path: str) -> None:
         pass
 
 
+_KNOWN = frozenset([name for row in kinds.TABLE for name in (row.name, row.children)] + [UNFINISHED, SOCKET])
+
+
 def _remove_directory(path: str) -> None:
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        known = {row.name for row in kinds.TABLE} | {row.children for row in kinds.TABLE}
-        if set(os.listdir(directory)) - known - {UNFINISHED, SOCKET}:
+        found = set(os.listdir(directory))
+        if found - _KNOWN:
             raise NotANamespace(errno.EINVAL, "a directory with other things than namespaces", step=f"forget {path}")
-        if exists(SOCKET, directory):
+        if SOCKET in found:
             path = _hide(path)
             _release([handles.from_fd(fd, path, loud=False) for fd in keeper.fetch(directory, SOCKET) or ()])
             keeper.end(directory, SOCKET)
             os.unlink(SOCKET, dir_fd=directory)
-        elif exists("pid", directory):
+        elif "pid" in found:
             if os.fstat(directory).st_dev != os.stat(os.path.dirname(path)).st_dev:
                 _mark(directory)
             try:
@@ -103,16 +106,25 @@ def _remove_directory(path: str) -> None:
     finally:
         os.close(directory)
     unmount_all(path)
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        _remove_files(path)
+        os.rmdir(path)
+
+
+def _remove_files(path: str) -> None:
+    """The files of an entry that was no tmpfs, or is one no more."""
     for name in os.listdir(path):
         file = os.path.join(path, name)
         unmount_all(file)
         if os.lstat(file).st_size:
             raise NotANamespace(errno.EINVAL, f"{name} is not empty", step=f"forget {path}")
         os.unlink(file)
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
-        pass
 
 
 def unmount_all(path: str) -> bool:

@@ -40,12 +40,11 @@ def enter(target: Target, /, *kinds_: KindLike) -> blocks.Block:
         KeyError: the target has no namespace of a kind that was asked for.
         RestoreError: the way back failed; this thread is spent.
     """
+    if isinstance(target, Namespace) and not kinds_:
+        return blocks.Enter(None, (target,))
     if isinstance(target, NamespaceSet):
         return target.enter(*kinds_)
-    if kinds_:
-        kinds.parse(*kinds_)
-    elif isinstance(target, Namespace):
-        return blocks.Enter(None, (target,))
+    kinds.parse(*kinds_)
     if isinstance(target, int):  # held now: a number may be another process's later
         target = PidFd.open(target)
         target._loud = False

@@ -3,6 +3,7 @@
 
 #include <net/if.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 #include <sys/ioctl.h>
@@ -135,7 +136,12 @@ int pn_current(int kind, int now)
    the rest of a block, so what this thread of this process was told in the last moment
    counts: only a new user namespace of the process itself could change it. */
 enum { A_MOMENT = 50000000 /* ns */ };
-static _Thread_local struct { int pid; int64_t when; struct { uint64_t dev, ino; } homes[8]; } sure;
+static _Thread_local struct { int fork; int64_t when; struct { uint64_t dev, ino; } homes[8]; } sure;
+static int forks = 1;
+
+static void count_fork(void) { forks++; }
+
+__attribute__((constructor)) static void prepare(void) { pthread_atfork(NULL, NULL, count_fork); }
 
 static int returnable(int fd, size_t index, const struct stat *status)
 {
@@ -143,8 +149,7 @@ static int returnable(int fd, size_t index, const struct stat *status)
 
     clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
     int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    int pid = sys0(__NR_getpid);
-    int fresh = sure.pid == pid && now >= sure.when && now - sure.when < A_MOMENT;
+    int fresh = sure.fork == forks && now >= sure.when && now - sure.when < A_MOMENT;
     if (fresh && sure.homes[index].ino == status->st_ino && sure.homes[index].dev == status->st_dev)
         return 0;
     int owner = sys3(__NR_ioctl, fd, NS_GET_USERNS, 0);
@@ -153,7 +158,7 @@ static int returnable(int fd, size_t index, const struct stat *status)
     sys1(__NR_close, owner);
     if (!fresh) {
         memset(&sure, 0, sizeof sure);
-        sure.pid = pid;
+        sure.fork = forks;
         sure.when = now;
     }
     sure.homes[index].dev = status->st_dev;
