@@ -1,10 +1,10 @@
 """Sphinx configuration: `make docs`."""
 
-from importlib.metadata import version
+from importlib import metadata
 
 project = "pynamespaces"
 author = "The pynamespaces developers"
-release = version("pynamespaces")
+release = version = metadata.version("pynamespaces")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = "pynamespaces"

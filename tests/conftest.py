@@ -186,6 +186,12 @@ def in_plain_child(test: Callable[..., Any]) -> Callable[..., None]:
 
 def drop_to_user(uid: int = 12345) -> None:
     """Become an ordinary user for good; a caller who is one already stays as it is."""
+    # What is imported at its first use must be so before: the user may not be able to read this interpreter's files.
+    import pynamespaces.calls
+    import pynamespaces.persistence
+    import pynamespaces.processes
+    import pynamespaces.workers  # noqa: F401
+
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(uid, uid, uid)

@@ -381,6 +381,9 @@ def test_an_ordinary_user_s_are_held_by_a_keeper(tmp_path: Path) -> None:
         pytest.fail("entered")
     with pytest.raises(PermissionError, match=r"NamespaceSet.at\(name\).run"), rejoin("mine", "net", store=where):
         pytest.fail("entered")
+    with NamespaceSet.at(where / "mine") as kept:
+        assert kept.run(["id", "-u"], capture_output=True, text=True).stdout == "0\n"
+        assert kept.call(os.getuid) == 0
     keeper = subprocess.run(
         ["pgrep", "-u", str(os.getuid()), "-f", "^pynamespaces-keeper"], capture_output=True, text=True, check=True
     ).stdout.split()
