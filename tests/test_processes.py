@@ -290,6 +290,32 @@ def test_furnishing() -> None:
     assert output(Isolation(new_session=True), "ps -o sid= -p $$").strip() == output(Isolation(), "echo x") or True
 
 
+@in_child
+def test_a_cgroup_to_start_in() -> None:
+    if not IS_ROOT:
+        pytest.skip("an ordinary user has no cgroup of its own to make others in on this machine")
+    subprocess.run(["mount", "-t", "cgroup2", "none", "/mnt"], check=True)
+    group = Path(f"/mnt/pynamespaces-test-{os.getpid()}")
+    group.mkdir()
+    try:
+        assert output(Isolation("user", cgroup=group), "tail -n 1 /proc/self/cgroup") == f"0::/{group.name}"
+        for init in (None, False):
+            inside = Isolation("user", "cgroup", "pid", cgroup=group, init=init)
+            assert output(inside, "tail -n 1 /proc/self/cgroup") == "0::/"
+    finally:
+        for _ in range(100):
+            try:
+                group.rmdir()
+                break
+            except OSError:
+                time.sleep(0.01)
+    subprocess.run(["umount", "/mnt"], check=True)
+    with pytest.raises(ValueError, match="cgroup v2"):
+        Isolation("user", cgroup="/usr").run(["true"])
+    with pytest.raises(FileNotFoundError):
+        Isolation("user", cgroup="/no/such").run(["true"])
+
+
 def test_within_existing_namespaces_new_ones_are_made() -> None:
     with Isolation("user", "uts", "net", hostname="outer").Popen(["sleep", "60"]) as first:
         there = first.namespaces

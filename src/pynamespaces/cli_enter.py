@@ -8,7 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from typing import Any
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,14 +56,8 @@ def main(argv: Sequence[str]) -> int:
             NamespaceSet([Namespace.at(file, row.kind) for row, file in files.items()]) as named,
             found | named as place,
         ):
-            as_whom: dict[str, Any] = {"cwd": options.wd}
-            if options.setuid is not None:
-                as_whom["user"] = options.setuid
-            if options.setgid is not None:
-                as_whom["group"] = options.setgid
-                as_whom["extra_groups"] = []
             if options.preserve_credentials:
                 place.preserve_credentials = True
-            return shell.execute(place, shell.command(words), "enter", **as_whom)
+            return shell.execute(place, shell.command(words), "enter", **shell.as_whom(options))
     except (OSError, ValueError, KeyError) as error:
         return shell.complain("enter", error)

@@ -83,12 +83,7 @@ def main(argv: Sequence[str]) -> int:
         box = Isolation(names, **fields)
     except (ValueError, OSError) as error:
         return shell.complain("run", error)
-    as_whom: dict[str, Any] = {"cwd": options.wd}
-    if options.setuid is not None:
-        as_whom["user"] = options.setuid
-    if options.setgid is not None:
-        as_whom["group"] = options.setgid
-        as_whom["extra_groups"] = []
+    as_whom = shell.as_whom(options)
     kept = {row: file for row, file in files.items() if file}
     if kept:
         as_whom["before_exec"] = lambda pid: _keep(pid, kept)

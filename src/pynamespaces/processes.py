@@ -314,9 +314,15 @@ def _open_cgroup(path: Any) -> int:
     if path is None:
         return -1
     try:
-        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise refusal(error.errno or 0, step=f"open the cgroup {os.fspath(path)}", filename=os.fspath(path)) from None
+    try:
+        os.stat("cgroup.controllers", dir_fd=fd)
+    except OSError:
+        os.close(fd)
+        raise ValueError(f"not a directory of cgroup v2: {os.fspath(path)}") from None
+    return fd
 
 
 def _as_subprocess(failure: launching.Failure, program: bytes, cwd: Any, executable: Any) -> OSError:

@@ -67,6 +67,16 @@ def command(words: list[str]) -> list[str]:
     return words or [os.environ.get("SHELL") or "/bin/sh"]
 
 
+def as_whom(options: argparse.Namespace) -> dict[str, Any]:
+    """-S, -G and -w as Popen takes them."""
+    found: dict[str, Any] = {"cwd": options.wd}
+    if options.setuid is not None:
+        found["user"] = options.setuid
+    if options.setgid is not None:
+        found.update(group=options.setgid, extra_groups=[])
+    return found
+
+
 def execute(place: Place, argv: list[str], name: str, **kwargs: Any) -> int:
     """Run a command in the foreground; its exit status, 128 + n for a signal, or one of ours."""
     try:

@@ -167,7 +167,8 @@ static struct pn_clone_args clone_args(struct pn_launch *launch, unsigned long l
         .stack = (uintptr_t)stack,
         .stack_size = PN_STACK,
     };
-    if (launch->cgroup >= 0 && stack == launch->inner_stack) {
+    /* The first of us: a new cgroup namespace is rooted where its maker stands. */
+    if (launch->cgroup >= 0 && stack == (launch->way == PN_DIRECT ? launch->inner_stack : launch->stack)) {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = launch->cgroup;
     }
