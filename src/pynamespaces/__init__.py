@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pynamespaces.persistence import forget as forget
     from pynamespaces.persistence import saved as saved
     from pynamespaces.pidfds import PidFd as PidFd
+    from pynamespaces.pids import translate_pid as translate_pid
     from pynamespaces.places import Place as Place
     from pynamespaces.processes import Popen as Popen
     from pynamespaces.remote import ChildDied as ChildDied
@@ -74,6 +75,7 @@ _LAZY = {
     "forget": "persistence",
     "rejoin": "targets",
     "saved": "persistence",
+    "translate_pid": "pids",
     "unshare": "isolation",
 }
 
@@ -106,6 +108,7 @@ __all__ = [
     "forget",
     "rejoin",
     "saved",
+    "translate_pid",
     "unshare",
 ]
 

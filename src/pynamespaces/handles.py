@@ -210,6 +210,12 @@ class Namespace:
 
         persistence.persist_one(self, path)
 
+    def host_pids(self) -> list[int]:
+        """The processes that are visible in this pid namespace, by their numbers in the caller's."""
+        from pynamespaces import pids
+
+        return pids.host_pids(self)
+
     def fileno(self) -> int:
         """The descriptor; ValueError once closed."""
         return self._hold().fd
