@@ -12,6 +12,7 @@ Layout, from the floor up (imports only run downward):
     launching, processes             executor 2: a child that execs
     children, calls, workers         and one that runs a Python function
     places, sets, isolation          where code can run: existing namespaces, or a description of new ones
+    mounts                           what can be mounted inside: values, acts, a list
     store, entries, persistence      names, bind mounts, keepers
 """
 
@@ -30,6 +31,7 @@ from pynamespaces.kinds import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pynamespaces import mounts as mounts
     from pynamespaces.blocks import Block as Block
     from pynamespaces.blocks import NotInABlock as NotInABlock
     from pynamespaces.clocks import ClockOffsets as ClockOffsets
@@ -73,6 +75,7 @@ _LAZY = {
     "become_root": "rootless",
     "enter": "targets",
     "forget": "persistence",
+    "mounts": "mounts",
     "rejoin": "targets",
     "saved": "persistence",
     "translate_pid": "pids",
@@ -106,6 +109,7 @@ __all__ = [
     "become_root",
     "enter",
     "forget",
+    "mounts",
     "rejoin",
     "saved",
     "translate_pid",
@@ -120,7 +124,9 @@ def __getattr__(name: str) -> object:
         module = _LAZY[name]
     except KeyError:
         raise AttributeError(f"module 'pynamespaces' has no attribute {name!r}") from None
-    attribute: object = getattr(import_module(f"pynamespaces.{module}"), name)
+    attribute: object = import_module(f"pynamespaces.{module}")
+    if name != module:
+        attribute = getattr(attribute, name)
     globals()[name] = attribute
     return attribute
 

@@ -322,9 +322,7 @@ class Unshare(Block):
                 kind = FURNISHES.get(step.op, ways.MNT)
                 if kind & flags:
                     # A mount of proc shows the pid namespace of whoever mounts it.
-                    answer = plan.do(step, in_child=bool(kind == ways.MNT and flags & ways.PID and self._init))
-                    if answer < 0:
-                        raise refusal(-answer, step=str(step), hint=causes.why(-answer, str(step)))
+                    plan.carry_out(step, in_child=bool(kind == ways.MNT and flags & ways.PID and self._init))
 
 
 def _elsewhere() -> bool:

@@ -143,11 +143,68 @@ def masked_proc(step: str, rows: Iterable[Row]) -> str | None:
     """A /proc with parts mounted over: a fresh one would reveal them (mount_too_revealing)."""
     if not step.startswith("mount(proc"):
         return None
-    over = [line.split(" ")[4] for line in (procfs.read_text("/proc/thread-self/mountinfo") or "").splitlines()]
-    masks = [path for path in over if path.startswith("/proc/")]
+    masks = [path for path in _mount_points() if path.startswith("/proc/")]
     if not masks:
         return None
     return f"parts of /proc are masked ({', '.join(masks[:3])}), and the kernel will not reveal them by a fresh one"
+
+
+#: What an ordinary user can mount only in a new namespace of that kind.
+_MOUNT_NEEDS = {"proc": "pid", "sysfs": "net", "mqueue": "ipc", "cgroup2": "cgroup"}
+#: What can be mounted in any user namespace (FS_USERNS_MOUNT).
+_MOUNTS = ("tmpfs", "ramfs", "devpts", "overlay", "devices", "fuse", "binfmt_misc", "bpf", "erofs")
+
+
+def mount_needs(step: str, rows: Iterable[Row]) -> str | None:
+    """A file system that a user namespace's root may not mount, or not here (user_namespaces(7))."""
+    if not step.startswith("mount("):
+        return None
+    fstype, on, _ = step[6:].partition(" on ")
+    kind = _MOUNT_NEEDS.get(fstype)
+    if kind is not None and on:
+        return f"in a user namespace {fstype} goes with a new {kind} namespace only: add {kind!r} to the kinds"
+    return f"{fstype} can be mounted in the first user namespace only" if on and fstype not in _MOUNTS else None
+
+
+def locked_mounts(step: str, rows: Iterable[Row]) -> str | None:
+    """Mounts below a source, which another user namespace keeps together (mount_namespaces(7))."""
+    verb, _, rest = step.partition("(")
+    source = rest.rpartition(" on ")[0]
+    if verb not in ("bind", "overlay") or not any(
+        path.startswith(source.rstrip("/") + "/") and path != source for path in _mount_points()
+    ):
+        return None
+    way = "bind it with recursive=True" if verb == "bind" else "mounts.throw_away() copies around them"
+    return f"mounts below {source} are locked in this user namespace, and may not be left out: {way}"
+
+
+def not_mounted(step: str, rows: Iterable[Row]) -> str | None:
+    """umount(2) of what is no mount point, or of one that came from another user namespace."""
+    if not step.startswith("umount("):
+        return None
+    path = step[7:-1]
+    if path in _mount_points():
+        return f"{path} was inherited from another user namespace, and is locked"
+    return f"{path} is no mount point"
+
+
+def mount_in_use(step: str, rows: Iterable[Row]) -> str | None:
+    """umount(2) of what is in use."""
+    return "somebody has files open or a cwd below it; lazy=True detaches it" if step.startswith("umount(") else None
+
+
+def shared_root(step: str, rows: Iterable[Row]) -> str | None:
+    """pivot_root(2) where / is shared with peers."""
+    if not step.startswith("pivot_root"):
+        return None
+    for line in (procfs.read_text("/proc/thread-self/mountinfo") or "").splitlines():
+        if line.split(" ")[4] == "/" and " shared:" in line:
+            return "/ is a shared mount, which pivot_root(2) refuses: make it private or slave first"
+    return None
+
+
+def _mount_points() -> list[str]:
+    return [line.split(" ")[4] for line in (procfs.read_text("/proc/thread-self/mountinfo") or "").splitlines()]
 
 
 def no_such_init(step: str, rows: Iterable[Row]) -> str | None:
@@ -181,13 +238,15 @@ _PROBES: dict[int, tuple[Callable[[str, Iterable[Row]], str | None], ...]] = {
         chrooted,
         unmapped,
         masked_proc,
+        mount_needs,
         missing_capability,
         foreign_owner,
         seccomp,
     ),
     errno.EACCES: (userns_switched_off, seccomp),
     errno.ENOSYS: (seccomp,),
-    errno.EINVAL: (other_threads, nested_pid),
+    errno.EINVAL: (other_threads, nested_pid, locked_mounts, not_mounted, shared_root),
+    errno.EBUSY: (mount_in_use,),
     errno.EUSERS: (other_threads, limit_reached),
     errno.ENOSPC: (limit_reached,),
     errno.ENOMEM: (no_such_init,),

@@ -186,7 +186,7 @@ def _go(todo: Sequence[Step], sock: socket.socket) -> None:
             send(sock, b"M%d" % os.getpid())
             receive(sock)
         else:
-            _do(step)
+            plan.carry_out(step)
     if flags & _TIME:
         with Namespace.current("time", for_children=True) as new:
             if sched.go(new.fileno(), _TIME) < 0:
@@ -195,10 +195,10 @@ def _go(todo: Sequence[Step], sock: socket.socket) -> None:
         _fork_inside(launching.has_init(todo))
     for step in todo:
         if step not in before and step.op not in (steps.INIT, *launching.LATE):
-            _do(step)
+            plan.carry_out(step)
     for step in todo:
         if step.op in launching.LATE:
-            _do(step)
+            plan.carry_out(step)
 
 
 def _fork_inside(with_init: bool) -> None:
@@ -235,14 +235,6 @@ def _close_all() -> None:
                 os.close(int(name))
         except OSError:
             pass
-
-
-def _do(step: Step) -> None:
-    answer = plan.do(step)
-    if answer < 0:
-        from pynamespaces import causes
-
-        raise refusal(-answer, step=str(step), hint=causes.why(-answer, str(step)))
 
 
 def _leave(status: int) -> NoReturn:

@@ -133,6 +133,10 @@ class Isolation(Place):
         for mount in self.mounts:
             if not hasattr(mount, "steps"):
                 raise TypeError(f"mounts takes values of pynamespaces.mounts, got {mount!r}")
+        if self.root is not None:
+            from pynamespaces.mounts import furnishing
+
+            furnishing.as_root(self.root)
 
     def plan(self) -> Plan:
         """The steps to there, in order; ``print(box.plan())`` shows them."""
@@ -160,7 +164,7 @@ class Isolation(Place):
         if "net" in names and self.loopback:
             todo.append(plan.loopback())
         if "mnt" in names:
-            todo.extend(self._mount_steps("pid" in names))
+            todo.extend(self._mount_steps("pid" in names, "user" in names))
         for resource, (soft, hard) in sorted((self.rlimits or {}).items()):
             todo.append(plan.rlimit(resource, soft, hard))
         todo.append(plan.capabilities(self.capabilities))
@@ -168,15 +172,23 @@ class Isolation(Place):
             todo.append(plan.no_new_privs())
         return Plan(todo)
 
-    def _mount_steps(self, new_pid: bool) -> Iterable[Step]:
-        if self.propagation is not None:
-            yield plan.propagate(self.propagation)
-        if self.proc or (self.proc is None and new_pid):
-            yield plan.proc()
-        for mount in self.mounts:
-            yield from mount.steps()
-        if self.root is not None:
-            yield from self.root.steps()
+    def _mount_steps(self, new_pid: bool, users: bool) -> Iterable[Step]:
+        """Propagation, the root, /proc, the mounts, and into the root."""
+        how = self.propagation
+        late = how in ("shared", "unbindable") and self.root is not None  # no pivot_root(2) from a shared root
+        if how is not None:
+            yield plan.propagate("private" if late else how)
+        wanted = list(self.mounts)
+        if (self.proc or (self.proc is None and new_pid)) or wanted or self.root is not None:
+            from pynamespaces import mounts
+            from pynamespaces.mounts import furnishing
+
+            own = any(furnishing.is_proc(mount) for mount in wanted)
+            if self.proc or (self.proc is None and new_pid and not own):
+                wanted.insert(0, mounts.proc())
+            yield from mounts.furnish(wanted, self.root, users=users)
+        if late and how is not None:
+            yield plan.propagate(how)
 
     def unshare(self, *, optional: KindLike = ()) -> blocks.Block:
         """A ``with`` block of this thread in new namespaces; see `pynamespaces.unshare`."""

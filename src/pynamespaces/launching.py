@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from pynamespaces import causes, idmaps, kinds
+from pynamespaces import causes, idmaps, kinds, plan
 from pynamespaces._kernel import launch, prctl, steps
 from pynamespaces._kernel.launch import Command, Launch
-from pynamespaces.errors import NamespaceError, NotSupported, refusal
+from pynamespaces.errors import NotSupported, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _run(
     except BaseException as error:
         failed = started.go(abandon=True)
         if failed not in (0, -125) and started.failed < len(order):  # it had failed before we could write
-            raise _refused(order[started.failed], -failed) from error
+            raise plan.refused(order[started.failed], -failed, started.said) from error
         raise
     answer = started.go()
     if dumpable == 1 and prctl.dumpable() != 1:
@@ -113,11 +113,7 @@ def _run(
     if where in launch.PHASES:
         step = launch.PHASES[where]
         raise refusal(-answer, step=step, hint=causes.why(-answer, step))
-    raise _refused(order[where], -answer)
-
-
-def _refused(step: Step, errno: int) -> NamespaceError:
-    return refusal(errno, step=str(step), hint=causes.why(errno, str(step)))
+    raise plan.refused(order[where], -answer, started.said)
 
 
 def executables(argv0: bytes, path: str | None) -> tuple[bytes, ...]:

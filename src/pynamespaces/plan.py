@@ -6,8 +6,11 @@ thread, there and back, and `processes` in a child, where C reads them between c
 
 from __future__ import annotations
 
-from pynamespaces import kinds
+import os
+
+from pynamespaces import causes, kinds
 from pynamespaces._kernel import steps
+from pynamespaces.errors import NamespaceError, refusal
 from pynamespaces.values import value
 
 TYPE_CHECKING = False
@@ -84,20 +87,30 @@ PROPAGATIONS = {
 }
 
 
-def propagate(how: str) -> Step:
-    """Every mount of the namespace private, slave, shared or unbindable (mount_namespaces(7))."""
-    return Step(steps.PROPAGATE, f"mount(/, {how}, recursive)", flags=PROPAGATIONS[how] | steps.MS_REC, a=b"/")
+def propagate(how: str, path: str = "/", *, recursive: bool = True) -> Step:
+    """Every mount of the namespace, or below a path, private, slave, shared or unbindable (mount_namespaces(7))."""
+    what = f"mount({path}, {how}{', recursive' if recursive else ''})"
+    return Step(
+        steps.PROPAGATE, what, flags=PROPAGATIONS[how] | (steps.MS_REC if recursive else 0), a=os.fsencode(path)
+    )
 
 
-def mount(source: bytes | None, target: bytes, fstype: bytes | None, flags: int = 0, data: bytes | None = None) -> Step:
-    """mount(2)."""
-    what = f"mount({(fstype or source or b'').decode(errors='replace')} on {target.decode(errors='replace')})"
-    return Step(steps.MOUNT, what, flags=flags, a=source, b=target, c=fstype, d=data)
+def mount(
+    fstype: bytes, target: bytes, options: bytes | None = None, flags: int = 0, source: bytes | None = None
+) -> Step:
+    """A new file system on a target: fsopen(2) to move_mount(2), or mount(2)."""
+    what = f"mount({os.fsdecode(fstype)} on {os.fsdecode(target)})"
+    return Step(steps.FS, what, flags=flags, a=source, b=target, c=fstype, d=options)
 
 
-def proc() -> Step:
-    """A fresh /proc, for the pid namespace that the mounting thread's children are in."""
-    return mount(b"proc", b"/proc", b"proc", steps.MS_NOSUID | steps.MS_NODEV | steps.MS_NOEXEC)
+def proc(target: bytes = b"/proc", options: bytes | None = None) -> Step:
+    """A fresh /proc, for the pid namespace of the process that mounts it."""
+    return mount(b"proc", target, options, steps.NOSUID | steps.NODEV | steps.NOEXEC)
+
+
+def pivot_root() -> Step:
+    """The root that was being furnished becomes the root (pivot_root(2)); the old one is gone."""
+    return Step(steps.PIVOT, "pivot_root(., .)")
 
 
 def init() -> Step:
@@ -135,10 +148,33 @@ def rlimit(resource: int, soft: int, hard: int) -> Step:
     return Step(steps.RLIMIT, f"prlimit({resource}, {soft}, {hard})", fd=resource, flags=soft % 2**64, a=limit)
 
 
-def do(step: Step, *, in_child: bool = False) -> int:
+def do(step: Step, *, in_child: bool = False, said: list[str] | None = None) -> int:
     """Do one step in the calling thread, or in a child that shares all with it but its pid namespace.
+
+    Args:
+        said: gets what a file system says of a refusal.
 
     Returns:
         the kernel's answer: >= 0, or -errno.
     """
-    return steps.do(step.op, step.fd, step.fd2, step.flags, step.a, step.b, step.c, step.d, in_child=in_child)
+    return steps.do(
+        step.op, step.fd, step.fd2, step.flags, step.a, step.b, step.c, step.d, in_child=in_child, said=said
+    )
+
+
+def carry_out(step: Step, *, in_child: bool = False) -> None:
+    """The same; a refusal is raised, with its cause.
+
+    Raises:
+        NamespaceError: with the step's name.
+    """
+    said: list[str] | None = [] if step.op >= steps.FS else None
+    answer = do(step, in_child=in_child, said=said)
+    if answer < 0:
+        raise refused(step, -answer, said[0] if said else "")
+
+
+def refused(step: Step, errno: int, said: str = "") -> NamespaceError:
+    """The refusal of a step: with what the file system said, or the cause that is found."""
+    hint = causes.why(errno, str(step))
+    return refusal(errno, step=str(step), hint="; ".join(filter(None, [said, hint])) or None)

@@ -48,6 +48,11 @@ def pid_of_pidfd(pidfd: int) -> int:
     return -1
 
 
+def in_first_user_namespace() -> bool:
+    """Is this thread in the user namespace that the machine booted with?  Its inode is a constant of the kernel."""
+    return os.stat("/proc/thread-self/ns/user").st_ino == 0xEFFFFFFD
+
+
 def read_text(path: str) -> str | None:
     """A small file's text, or None where it cannot be read: the task ended, or it is none of our business."""
     try:

@@ -6,7 +6,7 @@ import os
 
 from pynamespaces import causes, inits, kinds, plan, procfs, ways
 from pynamespaces._kernel import prctl, sched
-from pynamespaces.errors import NotSupported, refusal
+from pynamespaces.errors import NotSupported
 from pynamespaces.kinds import Kind
 
 TYPE_CHECKING = False
@@ -48,7 +48,7 @@ def become_root(*kinds_: KindLike) -> None:
     try:
         _check_maps(own)
         step = plan.unshare([kinds.row(Kind.USER), *[row for row in rows if row.kind is not Kind.PID]])
-        _do(step)
+        plan.carry_out(step)
         ways.moved = True
         with _dumpable():
             _write(own, "setgroups", "deny")
@@ -58,9 +58,9 @@ def become_root(*kinds_: KindLike) -> None:
         os.close(own)
     for row in rows:
         if row.kind is Kind.MNT:
-            _do(plan.propagate("slave"))
+            plan.carry_out(plan.propagate("slave"))
         elif row.kind is Kind.NET:
-            _do(plan.loopback())
+            plan.carry_out(plan.loopback())
         elif row.kind is Kind.PID:
             ways.follow_init(inits.start())
         elif row.kind is Kind.TIME:  # leaving a block moves this process's own clocks to the base, too
@@ -108,9 +108,3 @@ def _write(own: int, name: str, text: str) -> None:
             os.close(fd)
     except OSError as error:
         raise causes.refused(error, f"write {text!r} to /proc/thread-self/{name}") from None
-
-
-def _do(step: plan.Step) -> None:
-    answer = plan.do(step)
-    if answer < 0:
-        raise refusal(-answer, step=str(step), hint=causes.why(-answer, str(step)))

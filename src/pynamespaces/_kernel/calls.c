@@ -1,6 +1,8 @@
 /* One short function per system call: >= 0, or -errno.  Nothing here allocates or keeps state. */
 #include "kernel.h"
 
+#include <linux/stat.h>
+
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
@@ -550,4 +552,41 @@ int pn_has_capability(int capability)
 int pn_prctl(int option, unsigned long a, unsigned long b, unsigned long c)
 {
     return sys5(__NR_prctl, option, a, b, c, 0);
+}
+
+/* mnt_id_req, its second form: <linux/mount.h> of Linux 6.11 */
+struct id_request {
+    uint32_t size, spare;
+    uint64_t mount, param, namespace;
+};
+
+/* The ids of a namespace's mounts after `last`: how many of `count`. */
+int pn_listmount(unsigned long long namespace, unsigned long long last, unsigned long long *ids, int count)
+{
+    struct id_request request = {sizeof request, 0, ~0ULL /* LSMT_ROOT */, last, namespace};
+    return sys4(__NR_listmount, &request, ids, count, 0);
+}
+
+int pn_statmount(unsigned long long namespace, unsigned long long mount, unsigned long long mask,
+                 unsigned long long *out, int size)
+{
+    struct id_request request = {sizeof request, 0, mount, mask, namespace};
+    return sys4(__NR_statmount, &request, out, size, 0);
+}
+
+int pn_mount_namespace_id(int fd, unsigned long long *out)
+{
+    return sys3(__NR_ioctl, fd, NS_GET_MNTNS_ID, out);
+}
+
+/* The mount and the inode that a descriptor stands for. */
+int pn_mount_id(int fd, unsigned long long *out)
+{
+    struct statx found = {0};
+    int answer = sys5(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_INO | 0x1000 /* STATX_MNT_ID, Linux 5.8 */, &found);
+    if (answer < 0)
+        return answer;
+    __builtin_memcpy(&out[0], (char *)&found + 0x90 /* stx_mnt_id */, sizeof out[0]);
+    out[1] = found.stx_ino;
+    return 0;
 }

@@ -62,13 +62,21 @@ int pn_loopback_up(void);
 int pn_has_capability(int capability);
 int pn_yield(void);
 int pn_prctl(int option, unsigned long a, unsigned long b, unsigned long c);
+int pn_listmount(unsigned long long namespace, unsigned long long last, unsigned long long *ids, int count);
+int pn_statmount(unsigned long long namespace, unsigned long long mount, unsigned long long mask,
+                 unsigned long long *out, int size);
+int pn_mount_namespace_id(int fd, unsigned long long *out);
+int pn_mount_id(int fd, unsigned long long *out);
 
 /* steps.c */
-int pn_do_step(const struct pn_step *step);
+int pn_do_step(const struct pn_step *step, char *log);
 int pn_step(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b, const char *c,
-            const char *d);
+            const char *d, int *log);
 int pn_step_in_child(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b,
-                     const char *c, const char *d);
+                     const char *c, const char *d, int *log);
+
+/* mounts.c */
+long pn_mount_step(const struct pn_step *step, char *log);
 
 /* init.c: what our init understands, sent from outside its namespace */
 #define PN_INIT_KEEP 34

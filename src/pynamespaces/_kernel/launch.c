@@ -32,7 +32,7 @@ static int fail(struct pn_launch *launch, int where, long error)
 static int run_steps(struct pn_launch *launch, const struct pn_step *steps, int count, int first)
 {
     for (int i = 0; i < count; i++) {
-        long answer = pn_do_step(&steps[i]);
+        long answer = pn_do_step(&steps[i], launch->log);
         if (answer < 0)
             return fail(launch, first + i, answer);
     }
@@ -183,7 +183,7 @@ static int help(void *data)
 
     int i = 0;
     for (; i < launch->outer_count; i++) {
-        long answer = pn_do_step(&launch->outer[i]);
+        long answer = pn_do_step(&launch->outer[i], launch->log);
         if (answer < 0)
             return fail(launch, i, answer);
         if (launch->outer[i].op == PN_STEP_UNSHARE && launch->wait && await_go(launch) < 0)
@@ -217,6 +217,7 @@ int pn_launch_start(struct pn_launch *launch)
     launch->pid = launch->pidfd = launch->init_pidfd = launch->helper = -1;
     launch->failed = launch->error = launch->ready = launch->go = 0;
     launch->alive = 1;
+    launch->log[0] = 0;
     launch->mother = sys2(__NR_pidfd_open, sys0(__NR_getpid), 0);
     if (launch->mother < 0)
         return launch->mother;

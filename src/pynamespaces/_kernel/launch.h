@@ -34,6 +34,7 @@ struct pn_launch {
     int pid, pidfd, init_pidfd, helper;
     int failed; /* which step: outer, then inner, then late ones; or PN_FAILED_* */
     int error;  /* its -errno, or 0 */
+    char log[PN_LOG]; /* the failed step's own words */
     /* between the two */
     int ready, go, alive, mother;
     unsigned long long mask;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmap import mmap
 
+from pynamespaces._kernel import steps
 from pynamespaces._kernel._ffi import ffi, lib
 from pynamespaces.values import value
 
@@ -131,6 +132,11 @@ class Launch:
         return int(self._struct.failed)
 
     @property
+    def said(self) -> str:
+        """The failed step's own words."""
+        return steps.text(self._struct.log)
+
+    @property
     def pid(self) -> int:
         return int(self._struct.pid)
 
@@ -162,11 +168,11 @@ class Launch:
             position += len(item) + 1
         return array
 
-    def _steps(self, steps: Sequence[Step]) -> Any:
-        if not steps:
+    def _steps(self, todo: Sequence[Step]) -> Any:
+        if not todo:
             return ffi.NULL
-        array = self._keep(ffi.new("struct pn_step[]", len(steps)))
-        for cell, step in zip(array, steps, strict=True):
+        array = self._keep(ffi.new("struct pn_step[]", len(todo)))
+        for cell, step in zip(array, todo, strict=True):
             cell.op, cell.fd, cell.fd2, cell.flags = step.op, step.fd, step.fd2, step.flags
             for name in ("a", "b", "c", "d"):
                 text = getattr(step, name)

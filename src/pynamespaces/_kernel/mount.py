@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import os
+from struct import unpack_from
 
 from pynamespaces._kernel._ffi import ffi, lib
 from pynamespaces._kernel.answers import checked
+from pynamespaces.values import value
+
+MS_SHARED = lib.MS_SHARED
+MS_SLAVE = lib.MS_SLAVE
+MS_UNBINDABLE = lib.MS_UNBINDABLE
+RDONLY = lib.MOUNT_ATTR_RDONLY
+#: mountinfo's words for the attributes of a mount, in its order: (mask, value).
+ATTRIBUTES = {
+    "nosuid": (lib.MOUNT_ATTR_NOSUID, lib.MOUNT_ATTR_NOSUID),
+    "nodev": (lib.MOUNT_ATTR_NODEV, lib.MOUNT_ATTR_NODEV),
+    "noexec": (lib.MOUNT_ATTR_NOEXEC, lib.MOUNT_ATTR_NOEXEC),
+    "noatime": (lib.MOUNT_ATTR__ATIME, lib.MOUNT_ATTR_NOATIME),
+    "nodiratime": (lib.MOUNT_ATTR_NODIRATIME, lib.MOUNT_ATTR_NODIRATIME),
+    "relatime": (lib.MOUNT_ATTR__ATIME, 0),
+    "nosymfollow": (lib.MOUNT_ATTR_NOSYMFOLLOW, lib.MOUNT_ATTR_NOSYMFOLLOW),
+}
 
 EMPTY = b""
 HERE = lib.AT_FDCWD
@@ -88,3 +105,81 @@ def chroot(path: bytes) -> None:
 def open_directory(path: bytes) -> int:
     """``open(path, O_PATH | O_DIRECTORY)``: a place to come back to."""
     return checked(lib.pn_openat(HERE, path, os.O_PATH | os.O_DIRECTORY, 0), "open", os.fsdecode(path))
+
+
+def namespace_id(fd: int) -> int:
+    """The 64-bit id of a mnt namespace (``NS_GET_MNTNS_ID``)."""
+    out = ffi.new("unsigned long long *")
+    checked(lib.pn_mount_namespace_id(fd, out), "ioctl(NS_GET_MNTNS_ID)")
+    return int(out[0])
+
+
+def mount_id(fd: int) -> tuple[int, int]:
+    """``statx(fd)``: the mount, and the inode."""
+    out = ffi.new("unsigned long long[2]")
+    checked(lib.pn_mount_id(fd, out), "statx")
+    return int(out[0]), int(out[1])
+
+
+def listmount(namespace: int) -> list[int]:
+    """``listmount(LSMT_ROOT)`` of a mnt namespace: the 64-bit ids of its mounts."""
+    page = ffi.new("unsigned long long[512]")
+    found: list[int] = []
+    while True:
+        count = checked(lib.pn_listmount(namespace, found[-1] if found else 0, page, 512), "listmount")
+        found.extend(page[0:count])  # (+= would be taken for pointer arithmetic)
+        if count < 512:
+            return found
+
+
+@value(frozen=True)
+class Statmount:
+    """What statmount(2) says of one mount."""
+
+    id: int
+    parent: int
+    device: tuple[int, int]
+    attributes: int
+    propagation: int
+    peers: int
+    master: int
+    root: str
+    target: str
+    type: str
+    source: str
+    options: str
+    read_only: bool
+
+
+#: STATMOUNT_SB_BASIC, MNT_BASIC, MNT_ROOT, MNT_POINT, FS_TYPE, MNT_OPTS, SB_SOURCE
+_WANTED = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x80 | 0x200
+_STRINGS = 512
+
+
+def statmount(mount: int, namespace: int) -> Statmount | None:
+    """``statmount(2)``; None where the mount is gone by now."""
+    size = 4096
+    while True:
+        buffer = bytearray(size)
+        answer = lib.pn_statmount(namespace, mount, _WANTED, ffi.from_buffer("unsigned long long[]", buffer), size)
+        if answer != -75:  # EOVERFLOW: longer strings
+            break
+        size *= 4
+    if answer == -2:
+        return None
+    checked(answer, "statmount")
+    options, mask, major, minor = unpack_from("=IQII", buffer, 4)
+    super_flags, kind = unpack_from("=II", buffer, 32)
+    number, parent, attributes, propagation, peers, master = unpack_from("=IIQQQQ", buffer, 56)
+    root, point = unpack_from("=II", buffer, 104)
+    (source,) = unpack_from("=I", buffer, 124)
+
+    def text(bit: int, offset: int) -> str:
+        start = _STRINGS + offset
+        return os.fsdecode(bytes(buffer[start : buffer.index(0, start)])) if mask & bit else ""
+
+    return Statmount(
+        number, parent, (major, minor), attributes, propagation, peers, master,
+        text(0x8, root), text(0x10, point), text(0x20, kind), text(0x200, source), text(0x80, options),
+        bool(super_flags & lib.MS_RDONLY),
+    )  # fmt: skip

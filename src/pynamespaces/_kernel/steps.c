@@ -114,7 +114,7 @@ static long capabilities(uint64_t keep, int set)
 }
 
 /* >= 0, or -errno.  Steps that an executor does in its own way are nothing here. */
-int pn_do_step(const struct pn_step *step)
+int pn_do_step(const struct pn_step *step, char *log)
 {
     switch (step->op) {
     case PN_STEP_JOIN:
@@ -134,8 +134,16 @@ int pn_do_step(const struct pn_step *step)
         return pn_loopback_up();
     case PN_STEP_PROPAGATE:
         return propagate(step->a, step->flags);
-    case PN_STEP_MOUNT:
-        return sys5(__NR_mount, step->a, step->b, step->c, step->flags, step->d);
+    case PN_STEP_FS:
+    case PN_STEP_DEVICES:
+    case PN_STEP_BIND:
+    case PN_STEP_OVERLAY:
+    case PN_STEP_FILE:
+    case PN_STEP_MASK:
+    case PN_STEP_MKDIR:
+    case PN_STEP_SYMLINK:
+    case PN_STEP_PIVOT:
+        return pn_mount_step(step, log);
     case PN_STEP_SET_IDS:
         return set_ids(step->fd, step->fd2);
     case PN_STEP_CAPABILITIES:
@@ -153,28 +161,28 @@ int pn_do_step(const struct pn_step *step)
 
 /* The same, from plain arguments: what the thread executor calls. */
 int pn_step(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b, const char *c,
-            const char *d)
+            const char *d, int *log)
 {
     struct pn_step step = {op, fd, fd2, flags, a, b, c, d};
-    return pn_do_step(&step);
+    return pn_do_step(&step, (char *)log);
 }
 
-struct errand { struct pn_step step; int answer; };
+struct errand { struct pn_step step; char *log; int answer; };
 
 static int run_errand(void *data)
 {
     struct errand *errand = data;
-    errand->answer = pn_do_step(&errand->step);
+    errand->answer = pn_do_step(&errand->step, errand->log);
     return 0;
 }
 
 /* The same, done by a child that shares everything with this thread but its pid namespace:
    a proc mount shows the pid namespace of the process that mounts it. */
 int pn_step_in_child(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b,
-                     const char *c, const char *d)
+                     const char *c, const char *d, int *log)
 {
-    _Alignas(16) char stack[16384];
-    struct errand errand = {{op, fd, fd2, flags, a, b, c, d}, -ECHILD};
+    _Alignas(16) char stack[32768];
+    struct errand errand = {{op, fd, fd2, flags, a, b, c, d}, (char *)log, -ECHILD};
     struct pn_clone_args args = {
         .flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_FS,
         .stack = (uintptr_t)stack,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pynamespaces._kernel._ffi import ffi, lib
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 JOIN = lib.PN_STEP_JOIN
 UNSHARE = lib.PN_STEP_UNSHARE
 MAP_IDS = lib.PN_STEP_MAP_IDS
@@ -12,16 +16,34 @@ HOSTNAME = lib.PN_STEP_HOSTNAME
 DOMAINNAME = lib.PN_STEP_DOMAINNAME
 LOOPBACK = lib.PN_STEP_LOOPBACK
 PROPAGATE = lib.PN_STEP_PROPAGATE
-MOUNT = lib.PN_STEP_MOUNT
+FS = lib.PN_STEP_FS
+DEVICES = lib.PN_STEP_DEVICES
+BIND = lib.PN_STEP_BIND
+OVERLAY = lib.PN_STEP_OVERLAY
+FILE = lib.PN_STEP_FILE
+MASK = lib.PN_STEP_MASK
+MKDIR = lib.PN_STEP_MKDIR
+SYMLINK = lib.PN_STEP_SYMLINK
+PIVOT = lib.PN_STEP_PIVOT
 INIT = lib.PN_STEP_INIT
 SET_IDS = lib.PN_STEP_SET_IDS
 CAPABILITIES = lib.PN_STEP_CAPABILITIES
 NO_NEW_PRIVS = lib.PN_STEP_NO_NEW_PRIVS
 RLIMIT = lib.PN_STEP_RLIMIT
 
-MS_NOSUID = lib.MS_NOSUID
-MS_NODEV = lib.MS_NODEV
-MS_NOEXEC = lib.MS_NOEXEC
+#: Flags of the mount steps: see steps.h.
+IN_ROOT = lib.PN_MOUNT_IN_ROOT
+AS_ROOT = lib.PN_MOUNT_AS_ROOT
+CREATE = lib.PN_MOUNT_CREATE
+RECURSIVE = lib.PN_MOUNT_RECURSIVE
+MISSING_OK = lib.PN_MOUNT_MISSING_OK
+PLAIN = lib.PN_MOUNT_PLAIN
+USERXATTR = lib.PN_MOUNT_USERXATTR
+RDONLY = lib.MOUNT_ATTR_RDONLY
+NOSUID = lib.MOUNT_ATTR_NOSUID
+NODEV = lib.MOUNT_ATTR_NODEV
+NOEXEC = lib.MOUNT_ATTR_NOEXEC
+
 MS_REC = lib.MS_REC
 MS_PRIVATE = lib.MS_PRIVATE
 MS_SLAVE = lib.MS_SLAVE
@@ -40,14 +62,17 @@ def do(
     d: bytes | None,
     *,
     in_child: bool = False,
+    said: list[str] | None = None,
 ) -> int:
     """Do one step in the calling thread: >= 0, or -errno (the caller knows the step's name for the error).
 
-    With `in_child` a child does it that shares all but the pid namespace with the thread.
+    With `in_child` a child does it that shares all but the pid namespace with the thread.  What a file system said
+    of its options is appended to `said`.
     """
+    log = ffi.NULL if said is None else ffi.new("int[]", lib.PN_LOG // 4)
     null = ffi.NULL
     call = lib.pn_step_in_child if in_child else lib.pn_step
-    return call(
+    answer = call(
         op,
         fd,
         fd2,
@@ -56,4 +81,14 @@ def do(
         null if b is None else b,
         null if c is None else c,
         null if d is None else d,
+        log,
     )
+    if answer < 0 and said is not None:
+        said.append(text(ffi.cast("char *", log)))
+    return answer
+
+
+def text(log: Any) -> str:
+    """What a step's log has, as one line."""
+    said = ffi.string(log, lib.PN_LOG)
+    return said.decode(errors="replace") if isinstance(said, bytes) else said

@@ -27,10 +27,14 @@ __all__ = [
     "FSCONFIG_SET_FLAG",
     "FSCONFIG_SET_STRING",
     "MNT_DETACH",
+    "MOUNT_ATTR_NOATIME",
     "MOUNT_ATTR_NODEV",
+    "MOUNT_ATTR_NODIRATIME",
     "MOUNT_ATTR_NOEXEC",
     "MOUNT_ATTR_NOSUID",
+    "MOUNT_ATTR_NOSYMFOLLOW",
     "MOUNT_ATTR_RDONLY",
+    "MOUNT_ATTR__ATIME",
     "MOVE_MOUNT_F_EMPTY_PATH",
     "MOVE_MOUNT_T_EMPTY_PATH",
     "MS_BIND",
@@ -63,20 +67,36 @@ __all__ = [
     "PN_INIT_END",
     "PN_INIT_KEEP",
     "PN_INIT_RELEASE",
+    "PN_LOG",
+    "PN_MOUNT_AS_ROOT",
+    "PN_MOUNT_CREATE",
+    "PN_MOUNT_IN_ROOT",
+    "PN_MOUNT_MISSING_OK",
+    "PN_MOUNT_PLAIN",
+    "PN_MOUNT_RECURSIVE",
+    "PN_MOUNT_USERXATTR",
     "PN_STACK",
+    "PN_STEP_BIND",
     "PN_STEP_CAPABILITIES",
     "PN_STEP_CLOCKS",
+    "PN_STEP_DEVICES",
     "PN_STEP_DOMAINNAME",
+    "PN_STEP_FILE",
+    "PN_STEP_FS",
     "PN_STEP_HOSTNAME",
     "PN_STEP_INIT",
     "PN_STEP_JOIN",
     "PN_STEP_LOOPBACK",
     "PN_STEP_MAP_IDS",
-    "PN_STEP_MOUNT",
+    "PN_STEP_MASK",
+    "PN_STEP_MKDIR",
     "PN_STEP_NO_NEW_PRIVS",
+    "PN_STEP_OVERLAY",
+    "PN_STEP_PIVOT",
     "PN_STEP_PROPAGATE",
     "PN_STEP_RLIMIT",
     "PN_STEP_SET_IDS",
+    "PN_STEP_SYMLINK",
     "PN_STEP_UNSHARE",
     "PR_GET_DUMPABLE",
     "PR_GET_SECCOMP",
@@ -101,8 +121,11 @@ __all__ = [
     "pn_launch_go",
     "pn_launch_start",
     "pn_leave",
+    "pn_listmount",
     "pn_loopback_up",
     "pn_mount",
+    "pn_mount_id",
+    "pn_mount_namespace_id",
     "pn_mount_setattr",
     "pn_move_mount",
     "pn_nsfs_owner",
@@ -125,6 +148,7 @@ __all__ = [
     "pn_sethostname",
     "pn_setns",
     "pn_socket_netns",
+    "pn_statmount",
     "pn_step",
     "pn_step_in_child",
     "pn_umount",
@@ -168,6 +192,10 @@ MOUNT_ATTR_RDONLY: Final[int]
 MOUNT_ATTR_NOSUID: Final[int]
 MOUNT_ATTR_NODEV: Final[int]
 MOUNT_ATTR_NOEXEC: Final[int]
+MOUNT_ATTR_NOATIME: Final[int]
+MOUNT_ATTR__ATIME: Final[int]
+MOUNT_ATTR_NODIRATIME: Final[int]
+MOUNT_ATTR_NOSYMFOLLOW: Final[int]
 AT_FDCWD: Final[int]
 AT_EMPTY_PATH: Final[int]
 AT_RECURSIVE: Final[int]
@@ -188,12 +216,28 @@ PN_STEP_HOSTNAME: Final[int]
 PN_STEP_DOMAINNAME: Final[int]
 PN_STEP_LOOPBACK: Final[int]
 PN_STEP_PROPAGATE: Final[int]
-PN_STEP_MOUNT: Final[int]
+PN_STEP_FS: Final[int]
+PN_STEP_DEVICES: Final[int]
+PN_STEP_BIND: Final[int]
+PN_STEP_OVERLAY: Final[int]
+PN_STEP_FILE: Final[int]
+PN_STEP_MASK: Final[int]
+PN_STEP_MKDIR: Final[int]
+PN_STEP_SYMLINK: Final[int]
+PN_STEP_PIVOT: Final[int]
 PN_STEP_INIT: Final[int]
 PN_STEP_SET_IDS: Final[int]
 PN_STEP_CAPABILITIES: Final[int]
 PN_STEP_NO_NEW_PRIVS: Final[int]
 PN_STEP_RLIMIT: Final[int]
+PN_MOUNT_IN_ROOT: Final[int]
+PN_MOUNT_AS_ROOT: Final[int]
+PN_MOUNT_CREATE: Final[int]
+PN_MOUNT_RECURSIVE: Final[int]
+PN_MOUNT_MISSING_OK: Final[int]
+PN_MOUNT_PLAIN: Final[int]
+PN_MOUNT_USERXATTR: Final[int]
+PN_LOG: Final[int]
 PN_INIT_KEEP: Final[int]
 PN_INIT_RELEASE: Final[int]
 PN_INIT_END: Final[int]
@@ -256,8 +300,14 @@ def pn_loopback_up() -> int: ...
 def pn_has_capability(capability: int, /) -> int: ...
 def pn_yield() -> int: ...
 def pn_prctl(option: int, a: int, b: int, c: int, /) -> int: ...
-def pn_step(op: int, fd: int, fd2: int, flags: int, a: _Text, b: _Text, c: _Text, d: _Text, /) -> int: ...
-def pn_step_in_child(op: int, fd: int, fd2: int, flags: int, a: _Text, b: _Text, c: _Text, d: _Text, /) -> int: ...
+def pn_listmount(namespace: int, last: int, ids: _Out, count: int, /) -> int: ...
+def pn_statmount(namespace: int, mount: int, mask: int, out: _Out, size: int, /) -> int: ...
+def pn_mount_namespace_id(fd: int, out: _Out, /) -> int: ...
+def pn_mount_id(fd: int, out: _Out, /) -> int: ...
+def pn_step(op: int, fd: int, fd2: int, flags: int, a: _Text, b: _Text, c: _Text, d: _Text, log: _Out, /) -> int: ...
+def pn_step_in_child(
+    op: int, fd: int, fd2: int, flags: int, a: _Text, b: _Text, c: _Text, d: _Text, log: _Out, /
+) -> int: ...
 def pn_init_spawn(image: int, kinds: int, below: int, pidfd: _Out, /) -> int: ...
 def pn_keeper_spawn(image: int, fds: _Text, count: int, /) -> int: ...
 def pn_launch_start(launch: _Out, /) -> int: ...

@@ -1,0 +1,153 @@
+"""The plain acts, in the mount namespace that this thread is in now: mount, unmount, propagate, pivot_root."""
+
+from __future__ import annotations
+
+import os
+
+from pynamespaces import causes, plan
+from pynamespaces._kernel import mount as kernel
+from pynamespaces._kernel import steps
+from pynamespaces.mounts import options
+from pynamespaces.mounts.furnishing import furnish
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from pynamespaces.mounts.options import PathLike, Propagation
+    from pynamespaces.mounts.trees import Mount
+
+
+class Mounted:
+    """What `mount` mounted; `close`, or the end of a ``with`` block, unmounts it and removes what was made for it.
+
+    Attributes:
+        targets: where, in the order of mounting.
+        created: the mount points that were made.
+    """
+
+    def __init__(self) -> None:
+        self.targets: list[str] = []
+        self.created: list[str] = []
+
+    def close(self) -> None:
+        """Unmount in reverse, busy or not (MNT_DETACH), and remove the mount points that were made."""
+        while self.targets:
+            unmount(self.targets.pop(), lazy=True)
+        while self.created:
+            path = self.created.pop()
+            try:
+                if os.path.isdir(path) and not os.path.islink(path):
+                    os.rmdir(path)
+                elif os.path.getsize(path) == 0:
+                    os.unlink(path)
+            except OSError:  # somebody uses it by now: it is theirs
+                pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Mounted {', '.join(self.targets) or 'nothing any more'}>"
+
+
+def mount(*mounts: Mount, create: bool = False) -> Mounted:
+    """Mount values here and now, all or none; a ``with`` block unmounts them at its end.
+
+    Args:
+        mounts: what, in this order.
+        create: make mount points that are missing; the end removes them again.
+
+    Returns:
+        what to close; dropped without it, the mounts stay.
+
+    Raises:
+        NotPermitted: no CAP_SYS_ADMIN over this mount namespace (EPERM); mount(2).
+        FileNotFoundError: a source or target is missing (ENOENT).
+        NotADirectoryError, IsADirectoryError: one is a directory, the other is none.
+        NamespaceError: EINVAL: an option that the file system refuses, said in its own words.
+    """
+    todo = list(furnish(mounts, create=create))
+    done = Mounted()
+    try:
+        for step in todo:
+            path = os.fsdecode(step.b or b"")
+            created = _missing(path) if step.flags & steps.CREATE else []
+            before = _topmost(path)
+            plan.carry_out(step)
+            done.created += created
+            if _topmost(path) != before:
+                done.targets.append(path)
+    except BaseException:
+        done.close()
+        raise
+    return done
+
+
+def unmount(target: PathLike, *, lazy: bool = False) -> None:
+    """Take the topmost mount off a path (umount(2)); a symbolic link is not followed.
+
+    Args:
+        target: the mount point.
+        lazy: away at once, gone with its last user (MNT_DETACH).
+
+    Raises:
+        NamespaceError: EBUSY: somebody uses it; EINVAL: no mount point, or one inherited from another user namespace.
+    """
+    path = options.target(target)
+    try:
+        (kernel.detach if lazy else kernel.umount)(os.fsencode(path))
+    except OSError as error:
+        raise causes.refused(error, f"umount({path})", filename=path) from None
+
+
+def propagate(target: PathLike, how: Propagation | str, *, recursive: bool = False) -> None:
+    """Set where mounts below a mount are seen: private, slave, shared, unbindable (mount_namespaces(7)).
+
+    Args:
+        target: a mount point.
+        how: a Propagation, or its name.
+        recursive: all mounts below it as well.
+
+    Raises:
+        NamespaceError: EINVAL: the target is no mount point.
+    """
+    path = options.target(target)
+    step = plan.propagate(options.propagation(how).value, path, recursive=recursive)
+    plan.carry_out(step)
+
+
+def pivot_root(root: PathLike) -> None:
+    """Make a directory the root of this mount namespace; the old root is gone (pivot_root(2)).
+
+    Meant for a mount namespace of one's own: every thread and process in it gets the new root.
+
+    Raises:
+        NamespaceError: EINVAL: the old root is a shared mount: propagate("/", "private") first.
+    """
+    for step in furnish((), root):
+        plan.carry_out(step)
+
+
+def _missing(path: str) -> list[str]:
+    """The part of a path that is not there."""
+    found = []
+    while path != "/" and not os.path.lexists(path):
+        found.append(path)
+        path = os.path.dirname(path)
+    return found[::-1]
+
+
+def _topmost(path: str) -> int:
+    """The mount that a path is on, or will be once it is made."""
+    while not os.path.exists(path) and path != "/":
+        path = os.path.dirname(path)
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        return kernel.mount_id(fd)[0]
+    finally:
+        os.close(fd)
