@@ -201,6 +201,29 @@ def drop_to_user(uid: int = 12345) -> None:
         prctl.set_dumpable(1)
 
 
+def refuse(*numbers: int, errno: int = 38) -> None:
+    """From now on these system calls answer an errno in this process and its children (seccomp(2)): an older kernel."""
+    import ctypes
+    import struct
+
+    load, jump_if, answer = 0x20, 0x15, 0x06  # BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K
+    program = [(load, 0, 0, 0)]
+    for position, number in enumerate(numbers):
+        program.append((jump_if, len(numbers) - position, 0, number))
+    program += [(answer, 0, 0, 0x7FFF0000), (answer, 0, 0, 0x00050000 | errno)]
+    code = b"".join([struct.pack("=HBBI", *line) for line in program])
+    buffer = ctypes.create_string_buffer(code)
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    zero = ctypes.c_ulong(0)
+    assert libc.prctl(38, ctypes.c_ulong(1), zero, zero, zero) == 0  # PR_SET_NO_NEW_PRIVS
+    filters = Program(len(program), ctypes.cast(buffer, ctypes.c_void_p))
+    assert libc.prctl(22, ctypes.c_ulong(2), ctypes.byref(filters)) == 0, ctypes.get_errno()  # PR_SET_SECCOMP
+
+
 def need(program: str) -> str:
     """The path of a program; in CI it has to be there."""
     found = shutil.which(program)

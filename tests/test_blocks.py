@@ -466,7 +466,7 @@ class _Impossible:
     def steps(self):
         from pynamespaces import plan
 
-        return [plan.mount(b"none", b"/no/such/place", b"tmpfs")]
+        return [plan.mount(b"tmpfs", b"/no/such/place")]
 
 
 @in_child

@@ -182,7 +182,7 @@ def test_a_refused_step_is_the_plan_s_error() -> None:
         def steps(self):
             from pynamespaces import plan
 
-            return [plan.mount(b"none", b"/no/such/place", b"tmpfs")]
+            return [plan.mount(b"tmpfs", b"/no/such/place")]
 
     before = state()
     with pytest.raises(ns.NotFound) as caught:

@@ -333,7 +333,7 @@ def test_a_refused_step_names_itself_and_leaves_nothing() -> None:
         def steps(self):
             from pynamespaces import plan
 
-            return [plan.mount(b"none", b"/no/such/place", b"tmpfs")]
+            return [plan.mount(b"tmpfs", b"/no/such/place")]
 
     before = state()
     for init in (None, False):
