@@ -23,7 +23,7 @@ typing: $(VENV)/installed-lint $(VENV)/installed-test
 	cd $(VENV) && bin/python -m mypy.stubtest pynamespaces._kernel._ffi
 
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build -n -T -W --keep-going -b html docs docs/_build/html

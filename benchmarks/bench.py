@@ -1,249 +1,173 @@
-"""How fast it is, as ratios to C programs that make the same calls, interleaved in one run.
+"""How fast it is: ratios to C programs that make the same calls, and to the best other way, interleaved in one run.
 
-    make bench            (as root; in a mount namespace of its own)
+    make bench                                      every topic; writes results.md and docs/explanation/speed.svg
+    python benchmarks/bench.py --only blocks        some topics; prints only (--save keeps them, too)
+    python benchmarks/bench.py --quick              a tenth of the rounds, two turns
 
-Each row runs the library and the floor in turn, several times, and prints the medians and their ratio: absolute times
-belong to this machine, ratios mean something elsewhere, too.
+Each topic (rows/*.py) runs in a process and a mount namespace of its own.  A row's ways are measured in turn, several
+times; the table has medians and spread.  Absolute times belong to the machine, ratios mean something elsewhere, too.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
+import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import pynamespaces as ns
-from pynamespaces import Isolation, Namespace, NamespaceSet, enter, kinds, plan, unshare
+sys.path.insert(0, str(Path(__file__).parent))
 
-HERE = Path(__file__).parent
-BUILD = HERE / "build"
-ALL = ("mnt", "uts", "ipc", "net", "pid", "user", "cgroup", "time")
+import measure
+import plot
+from measure import HERE, Row
+
+RESULTS = HERE / "results.json"
+TABLE = HERE / "results.md"
+PLOT = HERE.parent / "docs" / "explanation" / "speed.svg"
 TURNS = 5
+HEAD = (
+    "| what | ours, us | C floor, us | ratio to the floor | promised | best peer, us | ratio to it | promised |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
 
 
-def build() -> None:
-    """Compile the floor."""
-    BUILD.mkdir(exist_ok=True)
-    for source in (HERE / "floor").glob("*.c"):
-        target = BUILD / source.stem
-        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
-            subprocess.run(["cc", "-O2", "-Wall", "-o", target, source], check=True)
+def take(row: Row, turns: int) -> dict[str, object]:
+    """Measure a row's ways in turn; medians, and median and spread of the ratios turn by turn."""
+    ways = {"ours": row.ours, **({"floor": row.floor} if row.floor else {}), **row.peers}
+    columns: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(turns):
+        for name, way in ways.items():
+            columns[name].append(way())
+    result: dict[str, object] = {"name": row.name, "ours": statistics.median(columns["ours"])}
+    against = {"floor": "floor"} if row.floor else {}
+    if row.peers:
+        against["peer"] = result["best"] = min(row.peers, key=lambda name: statistics.median(columns[name]))
+    for kind, name in against.items():
+        ratios = sorted(a / b for a, b in zip(columns["ours"], columns[name], strict=True))
+        result[kind] = statistics.median(columns[name])
+        result[f"{kind}_ratio"] = [statistics.median(ratios), ratios[0], ratios[-1]]
+    result["promise"], result["peer_promise"] = row.promise, row.peer_promise
+    result["peers"] = {name: statistics.median(columns[name]) for name in row.peers}
+    return result
 
 
-def floor(*argv: object) -> float:
-    """What a C program says: nanoseconds (the sum, where it says several)."""
-    done = subprocess.run([str(word) for word in argv], check=True, capture_output=True, text=True)
-    return sum(map(float, done.stdout.split()))
+def line(result: dict) -> str:
+    """One line of the table."""
 
+    def us(key: str) -> str:
+        return f"{result[key] / 1000:.1f}" if key in result else ""
 
-def timed(function: Callable[[], object], rounds: int) -> float:
-    """Nanoseconds for one call."""
-    start = time.perf_counter_ns()
-    for _ in range(rounds):
-        function()
-    return (time.perf_counter_ns() - start) / rounds
+    def ratio(key: str) -> str:
+        return "{:.2f} ({:.2f}-{:.2f})".format(*result[key]) if key in result else ""
 
+    def limit(key: str) -> str:
+        return "" if result[key] is None else f"<= {result[key]:g}"
 
-def row(name: str, promise: str, ours: Callable[[], float], other: Callable[[], float]) -> None:
-    """Both in turn; the medians and their ratio."""
-    pairs = [(ours(), other()) for _ in range(TURNS)]
-    mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratios = sorted(a / b for a, b in pairs)
-    print(
-        f"| {name} | {mine / 1000:.1f} | {theirs / 1000:.1f} | {statistics.median(ratios):.2f} "
-        f"({ratios[0]:.2f}-{ratios[-1]:.2f}) | {promise} |",
-        flush=True,
+    peer = f"{us('peer')} {result['best']}" if "best" in result else ""
+    return (
+        f"| {result['name']} | {us('ours')} | {us('floor')} | {ratio('floor_ratio')} | {limit('promise')} "
+        f"| {peer} | {ratio('peer_ratio')} | {limit('peer_promise')} |"
     )
 
 
-def blocks() -> None:
-    with unshare("net") as net:
-        pass
-    with unshare("net", "uts", "ipc", "cgroup", "mnt") as five:
-        pass
-    held = net["net"]
+def short(result: dict) -> list[str]:
+    """Where a promise is not met."""
+    return [
+        f"{result['name']}: {result[f'{kind}_ratio'][0]:.2f} of the {kind} (promised {limit:g})"
+        for kind, limit in (("floor", result["promise"]), ("peer", result["peer_promise"]))
+        if limit is not None and result[f"{kind}_ratio"][0] > limit
+    ]
 
-    def there_and_back(target: Namespace | NamespaceSet) -> None:
-        with enter(target):
-            pass
 
-    def fresh() -> None:
-        with unshare("net"):
-            pass
+def topic(name: str, turns: int) -> None:
+    """The child's part: rows of one topic, as JSON lines, in a mount namespace of its own."""
+    from pynamespaces import kinds, plan
 
-    row(
-        "enter(held net), and back",
-        "<= 1.4",
-        lambda: timed(lambda: there_and_back(held), 20000),
-        lambda: floor(BUILD / "enter", "net", 20000),
+    assert plan.do(plan.unshare(kinds.parse("mnt"))) >= 0
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    for where in ("/mnt", "/run"):
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", where], check=True)
+    spec = importlib.util.spec_from_file_location(name, HERE / "rows" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the peers print is not a row
+    for row in module.rows():
+        print(json.dumps(take(row, turns)), file=out, flush=True)
+
+
+def machine() -> str:
+    """What the numbers were taken on."""
+    model = next((x.split(":", 1)[1].strip() for x in Path("/proc/cpuinfo").open() if x.startswith("model name")), "")
+    memory = int(Path("/proc/meminfo").read_text().split()[1]) >> 20
+    return (
+        f"{os.cpu_count()} processors{f' ({model})' if model else ''}, {memory} GiB of memory, "
+        f"Linux {platform.release()}, {platform.python_implementation()} {platform.python_version()}"
     )
-    row(
-        "enter(held five kinds), and back",
-        "<= 1.4",
-        lambda: timed(lambda: there_and_back(five), 5000),
-        lambda: floor(BUILD / "enter", "five", 5000),
-    )
-    row('unshare("net"), and back', "<= 1.2", lambda: timed(fresh, 300), lambda: floor(BUILD / "enter", "unshare", 300))
-    net.close()
-    five.close()
 
 
-def persisting(count: int = 1000) -> None:
-    where = Path("/mnt/store")
-    where.mkdir()
-
-    def ours() -> float:
-        start = time.perf_counter_ns()
-        for number in range(count):
-            with unshare("net", loopback=False) as inside:
-                inside.persist(f"n{number}", store=where)
-            inside.close()
-        for number in range(count):
-            ns.forget(f"n{number}", store=where)
-        return (time.perf_counter_ns() - start) / count
-
-    def by_ip() -> float:
-        few = count // 10
-        start = time.perf_counter_ns()
-        for number in range(few):
-            subprocess.run(["ip", "netns", "add", f"b{number}"], check=True)
-        for number in range(few):
-            subprocess.run(["ip", "netns", "del", f"b{number}"], check=True)
-        return (time.perf_counter_ns() - start) / few
-
-    c = Path("/mnt/c")
-    c.mkdir()
-    row(
-        "unshare, persist, forget 1,000 net, against the same calls in C",
-        "<= 1.3",
-        ours,
-        lambda: floor(BUILD / "persist", "tree", c, count),
-    )
-    row("the same against one bind mount each in C", "", ours, lambda: floor(BUILD / "persist", "bind", c, count))
-    row("the same against `ip netns add`, `del`", "<= 0.2", ours, by_ip)
-
-
-def launching() -> None:
-    flags = sum(kinds.row(kind).flag for kind in ALL) - kinds.row("time").flag
-    seven = tuple(kind for kind in ALL if kind != "time")
-    bare = Isolation(*seven, init=False, loopback=False, propagation=None, proc=False)
-    with_init = Isolation(*seven, loopback=False, propagation=None, proc=False)
-    true = ["/bin/true"]
-
-    def plain() -> float:
-        return timed(lambda: subprocess.run(true, check=True), 200)
-
-    row(
-        "run(true), no namespaces, against subprocess.run", "", lambda: timed(lambda: Isolation().run(true), 200), plain
-    )
-    row(
-        "run(true) in seven kinds, against C",
-        "",
-        lambda: timed(lambda: bare.run(true), 100),
-        lambda: floor(BUILD / "spawn", flags, 100, "/bin/true"),
-    )
-    row(
-        "the same with an init",
-        "",
-        lambda: timed(lambda: with_init.run(true), 100),
-        lambda: floor(BUILD / "spawn", flags, 100, "/bin/true"),
-    )
-    row(
-        "the same against subprocess.run(unshare ...)",
-        "<= 0.65",
-        lambda: timed(lambda: bare.run(true), 100),
-        lambda: timed(lambda: subprocess.run(["unshare", "-Urmuinpf", "-C", *true], check=True), 50),
-    )
-    with bare.Popen(["sleep", "100"]) as process, process.namespaces.only("mnt", "uts", "ipc", "net", "cgroup") as five:
-        row(
-            "run(true) in five existing kinds, against subprocess.run",
-            "<= 1.15",
-            lambda: timed(lambda: five.run(true), 200),
-            plain,
-        )
-        nsenter = ["nsenter", "-t", str(process.pid), "-m", "-u", "-i", "-n", "-C", *true]
-        row(
-            "the same against subprocess.run(nsenter ...)",
-            "<= 0.75",
-            lambda: timed(lambda: five.run(true), 200),
-            lambda: timed(lambda: subprocess.run(nsenter, check=True), 100),
-        )
-        process.kill()
-
-
-def functions() -> None:
-    box = Isolation("user", "uts", "net")
-
-    def fork_and_pickle() -> None:
-        import pickle
-
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            uid, gid = os.geteuid(), os.getegid()
-            plan.do(plan.unshare(kinds.parse("user", "uts", "net")))
-            for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-                Path(f"/proc/self/{name}").write_text(text)
-            plan.do(plan.loopback())
-            os.write(writer, pickle.dumps(os.getuid()))
-            os._exit(0)
-        os.close(writer)
-        pickle.loads(os.read(reader, 1000))
-        os.close(reader)
-        os.waitpid(pid, 0)
-
-    row(
-        "call(function), against os.fork and a pickle",
-        "<= 1.3",
-        lambda: timed(lambda: box.call(os.getuid), 100),
-        lambda: timed(fork_and_pickle, 100),
-    )
-    with box.executor() as pool:
-        row(
-            "executor: submit().result(), against call",
-            "",
-            lambda: timed(lambda: pool.submit(os.getuid).result(), 3000),
-            lambda: timed(lambda: box.call(os.getuid), 50),
-        )
-
-
-def imports() -> None:
-    def start(code: str) -> float:
-        return timed(lambda: subprocess.run([sys.executable, "-I", "-c", code], check=True), 20)
-
-    bare = statistics.median(start("pass") for _ in range(TURNS))
-    row(
-        "import pynamespaces, against import subprocess (both over a bare start)",
-        "<= 0.7",
-        lambda: start("import pynamespaces") - bare,
-        lambda: start("import subprocess") - bare,
-    )
+def write(results: dict) -> None:
+    """results.json, and from it the table and the plot."""
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    parts = [
+        "# Results\n\nWritten by `make bench`; see README.md for how.  Times belong to the machine and to its other "
+        "work at that moment; the ratios are taken turn by turn within one run (median and spread).\n"
+    ]
+    missed = []
+    for name, part in results.items():
+        parts.append(f"## {name}\n\n{part['machine']}.\n\n{HEAD}")
+        parts.append("\n".join(line(row) for row in part["rows"]) + "\n")
+        missed += [text for row in part["rows"] for text in short(row)]
+    parts.append("## Short of what was promised\n")
+    parts.append("\n".join(f"* {text}" for text in missed) or "Nothing.")
+    TABLE.write_text("\n".join(parts) + "\n")
+    PLOT.write_text(plot.svg([row for part in results.values() for row in part["rows"]]))
 
 
 def main() -> int:
+    known = sorted(path.stem for path in (HERE / "rows").glob("*.py"))
+    parser = argparse.ArgumentParser(description="Benchmarks: ratios to C programs that make the same calls.")
+    parser.add_argument("--only", action="append", metavar="TOPIC", help=f"one of {', '.join(known)}; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rounds, two turns")
+    parser.add_argument("--save", action="store_true", help="keep the results of --only, too")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
     if os.geteuid() != 0:
-        print("the benchmarks need root: blocks of an ordinary user's thread are refused by the kernel")
-        return 1
-    build()
-    for step in (plan.unshare(kinds.parse("mnt")), plan.propagate("private")):
-        assert plan.do(step) >= 0
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
-    wanted = sys.argv[1:] or ["blocks", "persisting", "launching", "functions", "imports"]
-    print("| what | here, us | other, us | ratio: median (spread) | promised |\n|---|---|---|---|---|")
+        parser.error("the benchmarks need root: blocks of an ordinary user's thread are refused by the kernel")
+    turns = 2 if chosen.quick else TURNS
+    if chosen.quick:
+        measure.divisor = 10
+    if chosen.child:
+        topic(chosen.child, turns)
+        return 0
+    wanted = chosen.only or known
     for name in wanted:
-        {
-            "blocks": blocks,
-            "persisting": persisting,
-            "launching": launching,
-            "functions": functions,
-            "imports": imports,
-        }[name]()
-    return 0
+        if name not in known:
+            parser.error(f"no topic {name!r}: there are {', '.join(known)}")
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    print(f"{machine()}\n\n{HEAD}")
+    failed = 0
+    for name in wanted:
+        argv = [sys.executable, __file__, "--child", name, *(["--quick"] if chosen.quick else [])]
+        rows = []
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for text in child.stdout:
+                rows.append(json.loads(text))
+                print(line(rows[-1]), flush=True)
+        if child.returncode:
+            print(f"topic {name} ended with {child.returncode}")
+            failed = 1
+        results[name] = {"machine": machine(), "rows": rows}
+    if not failed and not chosen.quick and (chosen.save or not chosen.only):
+        write({name: results[name] for name in sorted(results) if name in known})
+    return failed
 
 
 if __name__ == "__main__":
