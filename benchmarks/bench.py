@@ -30,6 +30,10 @@ RESULTS = HERE / "results.json"
 TABLE = HERE / "results.md"
 PLOT = HERE.parent / "docs" / "explanation" / "speed.svg"
 TURNS = 5
+INTRODUCTION = (
+    "# Results\n\nWritten by `make bench`; see README.md for how.  Times belong to the machine and to its other work "
+    "at that moment; the ratios are taken turn by turn within one run (median and spread).\n"
+)
 HEAD = (
     "| what | ours, us | C floor, us | ratio to the floor | promised | best peer, us | ratio to it | promised |\n"
     "|---|---|---|---|---|---|---|---|"
@@ -104,7 +108,8 @@ def topic(name: str, turns: int) -> None:
 
 def machine() -> str:
     """What the numbers were taken on."""
-    model = next((x.split(":", 1)[1].strip() for x in Path("/proc/cpuinfo").open() if x.startswith("model name")), "")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     memory = int(Path("/proc/meminfo").read_text().split()[1]) >> 20
     return (
         f"{os.cpu_count()} processors{f' ({model})' if model else ''}, {memory} GiB of memory, "
@@ -115,10 +120,7 @@ def machine() -> str:
 def write(results: dict) -> None:
     """results.json, and from it the table and the plot."""
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    parts = [
-        "# Results\n\nWritten by `make bench`; see README.md for how.  Times belong to the machine and to its other "
-        "work at that moment; the ratios are taken turn by turn within one run (median and spread).\n"
-    ]
+    parts = [INTRODUCTION]
     missed = []
     for name, part in results.items():
         parts.append(f"## {name}\n\n{part['machine']}.\n\n{HEAD}")

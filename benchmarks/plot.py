@@ -24,12 +24,12 @@ def svg(rows: list[dict]) -> str:
         if f"{kind}_ratio" in row
     ]
     height = 60 + HIGH * len(bars)
+    size = f'width="{LEFT + WIDE + 90}" height="{height}" viewBox="0 0 {LEFT + WIDE + 90} {height}"'
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDE + 90}" height="{height}" '
-        f'viewBox="0 0 {LEFT + WIDE + 90} {height}" font-family="sans-serif" font-size="11">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="11">',
         '<rect width="100%" height="100%" fill="white"/>',
-        f'<text x="{LEFT}" y="14">ratio of times; left of 1 is faster; '
-        f'<tspan fill="{COLOURS["floor"]}">to the same calls in C</tspan>, '
+        f'<text x="{LEFT}" y="14">ratio of times; left of 1 is faster; ',
+        f'<tspan fill="{COLOURS["floor"]}">to the same calls in C</tspan>, ',
         f'<tspan fill="{COLOURS["peer"]}">to the best other way</tspan>; | promised</text>',
     ]
     for value in (0.01, 0.03, 0.1, 0.3, 1, 3, 10):
