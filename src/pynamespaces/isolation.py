@@ -11,17 +11,40 @@ from pynamespaces.plan import Plan, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any, NoReturn, Protocol, Self
+    from collections.abc import Iterable, Mapping
+    from os import PathLike
+    from typing import Any, Literal, NoReturn, Protocol, Self, TypedDict, Unpack
 
     from pynamespaces.idmaps import IdMap
     from pynamespaces.kinds import KindLike
+    from pynamespaces.mounts.options import Propagation
     from pynamespaces.sets import NamespaceSet
 
     class Furniture(Protocol):
         """What `mounts` and `root` take: a value that knows its steps."""
 
         def steps(self) -> Iterable[Step]: ...
+
+    class Fields(TypedDict, total=False):
+        """What an `Isolation` takes by keyword; FIELDS has their defaults."""
+
+        within: NamespaceSet | None
+        ids: IdMap | None
+        hostname: str | None
+        domainname: str | None
+        loopback: bool
+        mounts: Iterable[Furniture]
+        propagation: Propagation | Literal["private", "slave", "shared", "unbindable"] | None
+        root: str | PathLike[str] | Furniture | None
+        proc: bool | None
+        clock: ClockOffsets | None
+        init: bool | None
+        cgroup: str | PathLike[str] | None
+        no_new_privs: bool
+        capabilities: Iterable[int | str] | None
+        rlimits: Mapping[int, tuple[int, int]] | Iterable[tuple[int, tuple[int, int]]] | None
+        new_session: bool
+        die_with_parent: bool
 
 
 #: field -> (its default, the kind without which it means nothing)
@@ -67,8 +90,9 @@ class Isolation(Place):
         init: with pid, a tiny init of ours as PID 1 (the default); False makes the command PID 1.
         cgroup: a cgroup v2 directory to start in.
         no_new_privs: nothing inside can gain privileges by exec (prctl(2)).
-        capabilities: which capabilities are kept; None leaves them as the kernel gives them.
-        rlimits: resource limits (`resource.RLIMIT_NOFILE` …) as {which: (soft, hard)}.
+        capabilities: which are kept ("net_admin", "CAP_NET_ADMIN" or its number); None leaves them as the kernel
+            gives them.
+        rlimits: resource limits as {which: (soft, hard)}, like {resource.RLIMIT_NOFILE: (64, 64)}.
         new_session: a terminal session of its own (setsid(2)).
         die_with_parent: end everything inside when this process ends.
 
@@ -85,19 +109,19 @@ class Isolation(Place):
     domainname: str | None
     loopback: bool
     mounts: tuple[Furniture, ...]
-    propagation: str | None
-    root: Any
+    propagation: Propagation | Literal["private", "slave", "shared", "unbindable"] | None
+    root: str | PathLike[str] | Furniture | None
     proc: bool | None
     clock: ClockOffsets | None
     init: bool | None
-    cgroup: Any
+    cgroup: str | PathLike[str] | None
     no_new_privs: bool
-    capabilities: Any
-    rlimits: dict[int, tuple[int, int]] | None
+    capabilities: frozenset[int] | None
+    rlimits: tuple[tuple[int, tuple[int, int]], ...] | None
     new_session: bool
     die_with_parent: bool
 
-    def __init__(self, *kinds_: KindLike, **fields: Any) -> None:
+    def __init__(self, *kinds_: KindLike, **fields: Unpack[Fields]) -> None:
         rows = kinds.parse(*kinds_)
         unknown = fields.keys() - FIELDS.keys()
         if unknown:
@@ -106,7 +130,7 @@ class Isolation(Place):
             fields["mounts"] = tuple(fields["mounts"])
         present = {row.name for row in rows}
         for name, (default, kind) in FIELDS.items():
-            given = fields.get(name, default)
+            given: Any = fields.get(name, default)
             if given != default and kind is not None and kind not in present:
                 raise ValueError(
                     f"{name} is of the {kind} namespace, and {kind} is not among the kinds ({_names(rows)})"
@@ -128,6 +152,12 @@ class Isolation(Place):
             raise ValueError(
                 f"unknown propagation {self.propagation!r}: expected one of {', '.join(plan.PROPAGATIONS)}, or None"
             )
+        if self.capabilities is not None:
+            from pynamespaces import capabilities
+
+            object.__setattr__(self, "capabilities", capabilities.numbers(self.capabilities))
+        if self.rlimits is not None:
+            object.__setattr__(self, "rlimits", _limits(self.rlimits))
         if self.clock is not None and not isinstance(self.clock, ClockOffsets):
             raise TypeError(f"clock must be ClockOffsets, got {self.clock!r}")
         for mount in self.mounts:
@@ -165,7 +195,7 @@ class Isolation(Place):
             todo.append(plan.loopback())
         if "mnt" in names:
             todo.extend(self._mount_steps("pid" in names, "user" in names))
-        for resource, (soft, hard) in sorted((self.rlimits or {}).items()):
+        for resource, (soft, hard) in self.rlimits or ():
             todo.append(plan.rlimit(resource, soft, hard))
         todo.append(plan.capabilities(self.capabilities))
         if self.no_new_privs:
@@ -202,10 +232,10 @@ class Isolation(Place):
             wanted = self.replace(kinds=self.kinds & ~Kind.USER)
         return blocks.Unshare(wanted.plan(), may_miss)
 
-    def replace(self, **changes: Any) -> Self:
-        """The same with some fields changed."""
-        fields = {name: getattr(self, name) for name in FIELDS} | changes
-        return type(self)(fields.pop("kinds", self.kinds), **fields)
+    def replace(self, *, kinds: KindLike | None = None, **changes: Unpack[Fields]) -> Self:
+        """The same with some fields, or the kinds, changed."""
+        fields: Any = {name: getattr(self, name) for name in FIELDS} | changes
+        return type(self)(self.kinds if kinds is None else kinds, **fields)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"an Isolation is frozen: cannot set {name!r}; use replace({name}=...)")
@@ -233,7 +263,7 @@ class Isolation(Place):
         return _rebuild, (self.kinds, {name: getattr(self, name) for name in FIELDS})
 
 
-def unshare(*kinds_: KindLike, optional: KindLike = (), **fields: Any) -> blocks.Block:
+def unshare(*kinds_: KindLike, optional: KindLike = (), **fields: Unpack[Fields]) -> blocks.Block:
     """A ``with`` block (or decorator) in new namespaces for this thread, which comes back exactly to where it was.
 
     Of pid and time, new children go there; of a pid block a tiny init of ours is PID 1, and with the block everything
@@ -263,5 +293,19 @@ def _names(rows: tuple[Row, ...]) -> str:
     return ", ".join(row.name for row in rows) or "none"
 
 
-def _rebuild(kinds_: Kind, fields: dict[str, Any]) -> Isolation:
+def _limits(given: object) -> tuple[tuple[int, tuple[int, int]], ...]:
+    """{which: (soft, hard)} as a value that cannot change."""
+    try:
+        limits = tuple(sorted((which, (soft, hard)) for which, (soft, hard) in dict(given).items()))  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise TypeError(f"rlimits must be {{which: (soft, hard)}}, got {given!r}") from None
+    for which, (soft, hard) in limits:
+        if any(type(number) is not int or not -1 <= number < 2**64 for number in (which, soft, hard)):
+            raise ValueError(f"rlimits must be whole numbers, -1 for no limit, got {which}: ({soft!r}, {hard!r})")
+        if soft % 2**64 > hard % 2**64:
+            raise ValueError(f"the soft limit of resource {which} is above the hard one: ({soft}, {hard})")
+    return limits
+
+
+def _rebuild(kinds_: Kind, fields: Fields) -> Isolation:
     return Isolation(kinds_, **fields)
