@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pynamespaces as ns
-from conftest import IS_ROOT, in_child, in_plain_child
+from conftest import IS_ROOT, drop_to_user, in_child, in_plain_child
 from pynamespaces import Kind, Namespace, NamespaceId, NamespaceSet, PidFd, unshare
 
 KINDS = ["mnt", "uts", "ipc", "net", "pid", "user", "cgroup", "time"]
@@ -315,3 +316,16 @@ def test_the_algebra_of_sets(left: set[str], right: set[str]) -> None:
         assert {str(kind) for kind in a.differences(b)} == left ^ right
         with both.without(*right) as rest:
             assert {str(kind) for kind in rest} == left - right
+
+
+def test_a_handle_that_outlives_the_interpreter_is_no_noise() -> None:
+    code = "import pynamespaces; held = pynamespaces.NamespaceSet.current()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@in_plain_child
+def test_of_socket_names_the_capability_that_is_missing() -> None:
+    drop_to_user()
+    with socket.socket() as sock, pytest.raises(PermissionError, match="CAP_NET_ADMIN"):
+        Namespace.of_socket(sock)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from pynamespaces import procfs
+from pynamespaces import capabilities, procfs
 from pynamespaces._kernel import sched
 from pynamespaces.errors import NamespaceError, refusal
 from pynamespaces.kinds import TABLE, Row
@@ -109,10 +109,10 @@ def missing_capability(step: str, rows: Iterable[Row]) -> str | None:
     rows = tuple(rows)
     if rows and all(row.name == "user" for row in rows) and step.startswith(("unshare", "clone")):
         return None
-    wanted = {"CAP_SYS_ADMIN": 21}
+    wanted = ["net_admin" if step.startswith("ioctl(SIOCGSKNS)") else "sys_admin"]
     if any(row.name == "mnt" for row in rows):
-        wanted["CAP_SYS_CHROOT"] = 18
-    lacking = [name for name, number in wanted.items() if not sched.has_capability(number)]
+        wanted.append("sys_chroot")
+    lacking = [f"CAP_{name.upper()}" for name in wanted if not sched.has_capability(capabilities.number(name))]
     if not lacking:
         return None
     link = _readlink("/proc/thread-self/ns/user") or "its user namespace"

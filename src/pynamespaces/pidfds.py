@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from pynamespaces import causes, procfs
 from pynamespaces._kernel import pidfd
@@ -148,6 +149,8 @@ def _open_pid(pid: int) -> int:
 
 
 def warn_unclosed(handle: object) -> None:
+    if sys.is_finalizing():  # nothing can be imported any more, and the process closes all
+        return
     import warnings
 
     warnings.warn(f"unclosed {handle!r}", ResourceWarning, stacklevel=3, source=handle)
