@@ -29,6 +29,7 @@ FURNISHES = {
     steps.HOSTNAME: Kind.UTS.value,
     steps.DOMAINNAME: Kind.UTS.value,
     steps.LOOPBACK: Kind.NET.value,
+    steps.ADDRESS: Kind.NET.value,
 }
 
 #: Steps that only a child can do: the kernel has no way back from them.
@@ -319,7 +320,7 @@ class Unshare(Block):
     def _furnish(self, flags: int, only: tuple[int, ...] | None) -> None:
         for step in self._todo:
             if (step.op in only) if only else (step.op != steps.CLOCKS):
-                kind = FURNISHES.get(step.op, ways.MNT)
+                kind = step.fd if step.op == steps.WRITE else FURNISHES.get(step.op, ways.MNT)
                 if kind & flags:
                     # A mount of proc shows the pid namespace of whoever mounts it.
                     plan.carry_out(step, in_child=bool(kind == ways.MNT and flags & ways.PID and self._init))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pynamespaces import blocks, kinds, plan
 from pynamespaces._kernel import steps
 from pynamespaces.clocks import ClockOffsets
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
         ids: IdMap | None
         hostname: str | None
         domainname: str | None
-        loopback: bool
+        loopback: bool | Literal["host"]
+        sysctl: Mapping[str, str | int] | Iterable[tuple[str, str | int]] | None
         mounts: Iterable[Furniture]
         propagation: Propagation | Literal["private", "slave", "shared", "unbindable"] | None
         root: str | PathLike[str] | Furniture | None
@@ -54,6 +57,7 @@ FIELDS: dict[str, tuple[Any, str | None]] = {
     "hostname": (None, "uts"),
     "domainname": (None, "uts"),
     "loopback": (True, None),
+    "sysctl": (None, None),
     "mounts": ((), "mnt"),
     "propagation": ("private", "mnt"),
     "root": (None, "mnt"),
@@ -81,7 +85,10 @@ class Isolation(Place):
         ids: with user, who is who inside; by default this user is root.
         hostname: with uts, at most 64 bytes.
         domainname: with uts, at most 64 bytes.
-        loopback: with net, bring lo up.
+        loopback: with net, bring lo up; "host" makes it a host without a cable: documentation addresses (RFC 5737,
+            RFC 3849) on lo, with which getaddrinfo's AI_ADDRCONFIG resolves, and ports below 1024 and ping for
+            everybody, each as far as this machine allows.
+        sysctl: {name: value} of the new namespaces; each one's kind must be among the kinds.
         mounts: with mnt, what to mount (`pynamespaces.mounts`), in this order.
         propagation: with mnt, "private", "slave", "shared", "unbindable", or None to leave it as the kernel made it.
         root: with mnt, another root directory.
@@ -107,7 +114,8 @@ class Isolation(Place):
     ids: IdMap | None
     hostname: str | None
     domainname: str | None
-    loopback: bool
+    loopback: bool | Literal["host"]
+    sysctl: tuple[tuple[str, str | int], ...] | None
     mounts: tuple[Furniture, ...]
     propagation: Propagation | Literal["private", "slave", "shared", "unbindable"] | None
     root: str | PathLike[str] | Furniture | None
@@ -158,6 +166,14 @@ class Isolation(Place):
             object.__setattr__(self, "capabilities", capabilities.numbers(self.capabilities))
         if self.rlimits is not None:
             object.__setattr__(self, "rlimits", _limits(self.rlimits))
+        if self.loopback not in (True, False, "host"):
+            raise ValueError(f"loopback is True, False or 'host', got {self.loopback!r}")
+        if self.sysctl is not None:
+            object.__setattr__(self, "sysctl", tuple(dict(self.sysctl).items()))
+        for name, _ in self.sysctl or ():
+            kind = plan.kind_of_sysctl(name)
+            if Kind(kinds.row(kind).flag) not in self.kinds:
+                raise ValueError(f"sysctl {name} is of the {kind} namespace, and {kind} is not among the kinds")
         if self.clock is not None and not isinstance(self.clock, ClockOffsets):
             raise TypeError(f"clock must be ClockOffsets, got {self.clock!r}")
         for mount in self.mounts:
@@ -172,14 +188,14 @@ class Isolation(Place):
         """The steps to there, in order; ``print(box.plan())`` shows them."""
         rows = tuple(kinds.rows(self.kinds))
         names = {row.name for row in rows}
+        if "user" in names:
+            from pynamespaces.idmaps import IdMap
         todo: list[Step] = []
         if self.within is not None:
             todo.extend(step for step in self.within.plan() if step.op == steps.JOIN)
         if rows:
             todo.append(plan.unshare(rows))
         if "user" in names:
-            from pynamespaces.idmaps import IdMap
-
             ids = self.ids or IdMap.root()
             todo.append(ids.step())
             todo.append(plan.set_ids(min(ids.uids)[0], min(ids.gids)[0]))
@@ -193,6 +209,10 @@ class Isolation(Place):
             todo.append(plan.domainname(self.domainname))
         if "net" in names and self.loopback:
             todo.append(plan.loopback())
+            if self.loopback == "host":
+                todo.extend(_host(min((self.ids or IdMap.root()).gids)[0] if "user" in names else None))
+        for name, given in self.sysctl or ():
+            todo.append(plan.sysctl(name, str(given)))
         if "mnt" in names:
             todo.extend(self._mount_steps("pid" in names, "user" in names))
         for resource, (soft, hard) in self.rlimits or ():
@@ -305,6 +325,24 @@ def _limits(given: object) -> tuple[tuple[int, tuple[int, int]], ...]:
         if soft % 2**64 > hard % 2**64:
             raise ValueError(f"the soft limit of resource {which} is above the hard one: ({soft}, {hard})")
     return limits
+
+
+def _host(group: int | None) -> Iterable[Step]:
+    """What programs expect of a host, cable or not; `group` is the one that a new user namespace has."""
+    if group not in _HOSTS:
+        ports, ping = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
+        own = os.getegid() if group is None else group  # only groups that are mapped can be given (EINVAL)
+        ranges = [f"{own} {own}", *(["0 2147483647"] if group is None else [])]
+        _HOSTS[group] = (
+            plan.address("lo", "192.0.2.1/32", if_allowed=True),
+            plan.address("lo", "2001:db8::1/128", if_allowed=True),
+            plan.sysctl(ports, "0", if_allowed=True),
+            *[plan.sysctl(ping, text, if_allowed=True) for text in ranges],
+        )
+    return _HOSTS[group]
+
+
+_HOSTS: dict[int | None, tuple[Step, ...]] = {}
 
 
 def _rebuild(kinds_: Kind, fields: Fields) -> Isolation:

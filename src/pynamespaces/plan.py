@@ -142,6 +142,72 @@ def no_new_privs() -> Step:
     return Step(steps.NO_NEW_PRIVS, "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
+def write(path: str, text: str, *, kind: int = 0, if_allowed: bool = False) -> Step:
+    """Write to a file of /proc.
+
+    Args:
+        kind: which namespace it furnishes.
+        if_allowed: a refusal is no failure.
+    """
+    what = f"write {text!r} to {path}"
+    flags = steps.IF_ALLOWED if if_allowed else 0
+    return Step(steps.WRITE, what, fd=kind, flags=flags, a=os.fsencode(path), b=text.encode())
+
+
+def sysctl(name: str, text: str, *, if_allowed: bool = False) -> Step:
+    """Set a sysctl of the namespaces inside, as sysctl(8) names it: ``net.ipv4.ip_forward``.
+
+    Raises:
+        ValueError: one that is the whole machine's, of no namespace.
+    """
+    path = name if "/" in name else name.replace(".", "/")
+    return write(f"/proc/sys/{path}", text, kind=kinds.row(kind_of_sysctl(path)).flag, if_allowed=if_allowed)
+
+
+#: Which namespace a sysctl belongs to, by the beginning of its path (sysctl(5), namespaces(7)).
+SYSCTLS = {
+    "net/": "net",
+    "kernel/hostname": "uts",
+    "kernel/domainname": "uts",
+    "kernel/msg": "ipc",
+    "kernel/sem": "ipc",
+    "kernel/shm": "ipc",
+    "fs/mqueue/": "ipc",
+    "user/": "user",
+    "kernel/pid_max": "pid",
+    "kernel/ns_last_pid": "pid",
+}
+
+
+def kind_of_sysctl(name: str) -> str:
+    """The kind of namespace that has a sysctl of its own."""
+    path = name if "/" in name else name.replace(".", "/")
+    for start, kind in SYSCTLS.items():
+        if path.startswith(start) and ".." not in path.split("/"):
+            return kind
+    raise ValueError(f"sysctl {name!r} is of no namespace; those that are begin with {', '.join(SYSCTLS)}")
+
+
+def address(device: str, text: str, *, if_allowed: bool = False) -> Step:
+    """An address of a network device, as ``ip address add`` takes it: ``address("lo", "192.0.2.1/32")``."""
+    import socket
+
+    host, _, length = text.partition("/")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        data = socket.inet_pton(family, host)
+        prefix = int(length or len(data) * 8)
+    except (OSError, ValueError):
+        prefix = -1
+    if not 0 <= prefix <= len(data if prefix >= 0 else b"") * 8:
+        raise ValueError(f"expected an address like 192.0.2.1/24 or 2001:db8::1/64, got {text!r}")
+    if not 0 < len(device.encode()) < 16:
+        raise ValueError(f"a network device has a name of 1 to 15 bytes, got {device!r}")
+    flags = steps.IF_ALLOWED if if_allowed else 0
+    what = f"address {text} on {device}"
+    return Step(steps.ADDRESS, what, fd=int(family), fd2=prefix, flags=flags, a=device.encode(), b=data)
+
+
 def rlimit(resource: int, soft: int, hard: int) -> Step:
     """prlimit(2)."""
     limit = (hard % 2**64).to_bytes(8, "little")

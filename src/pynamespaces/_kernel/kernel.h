@@ -75,6 +75,9 @@ int pn_step(int op, int fd, int fd2, unsigned long long flags, const char *a, co
 int pn_step_in_child(int op, int fd, int fd2, unsigned long long flags, const char *a, const char *b,
                      const char *c, const char *d, int *log);
 
+/* network.c */
+long pn_add_address(const char *device, int family, int prefix, const char *bytes);
+
 /* mounts.c */
 long pn_mount_step(const struct pn_step *step, char *log);
 

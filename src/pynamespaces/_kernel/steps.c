@@ -150,6 +150,14 @@ int pn_do_step(const struct pn_step *step, char *log)
         return capabilities(step->flags, step->fd == 1);
     case PN_STEP_NO_NEW_PRIVS:
         return sys5(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    case PN_STEP_ADDRESS: {
+        long answer = pn_add_address(step->a, step->fd, step->fd2, step->b);
+        return step->flags & PN_IF_ALLOWED && answer < 0 ? 0 : answer;
+    }
+    case PN_STEP_WRITE: {
+        long answer = write_file(step->a, step->b);
+        return step->flags & PN_IF_ALLOWED && answer < 0 ? 0 : answer;
+    }
     case PN_STEP_RLIMIT: {
         uint64_t limits[2] = {step->flags, 0};
         __builtin_memcpy(&limits[1], step->a, sizeof limits[1]);

@@ -26,6 +26,8 @@ enum pn_op {
     PN_STEP_SET_IDS,    /* setresuid(fd), setresgid(fd2), if this user namespace does not map ours */
     PN_STEP_CAPABILITIES, /* keep those in flags (fd = 1), or only clear the inheritable ones */
     PN_STEP_NO_NEW_PRIVS, /* prctl(PR_SET_NO_NEW_PRIVS, 1) */
+    PN_STEP_ADDRESS,    /* the address b of family fd and prefix length fd2 on the device a */
+    PN_STEP_WRITE,      /* write b to the file a: a sysctl, of the kind fd */
     PN_STEP_RLIMIT,     /* prlimit(fd, soft = flags, hard = the 8 bytes at a) */
 };
 
@@ -38,6 +40,9 @@ enum pn_op {
 #define PN_MOUNT_MISSING_OK (1ULL << 36) /* a mask of nothing is nothing */
 #define PN_MOUNT_PLAIN (1ULL << 37)      /* a file written in place, not mounted */
 #define PN_MOUNT_USERXATTR (1ULL << 38)  /* an overlay of a user namespace that is not the first */
+
+/* Of an address or a sysctl: as far as this machine allows, a refusal is no failure. */
+#define PN_IF_ALLOWED (1ULL << 39)
 
 /* What a file system said about its options, or which path it was; text, ended by NUL. */
 enum { PN_LOG = 192 };

@@ -29,7 +29,12 @@ INIT = lib.PN_STEP_INIT
 SET_IDS = lib.PN_STEP_SET_IDS
 CAPABILITIES = lib.PN_STEP_CAPABILITIES
 NO_NEW_PRIVS = lib.PN_STEP_NO_NEW_PRIVS
+ADDRESS = lib.PN_STEP_ADDRESS
+WRITE = lib.PN_STEP_WRITE
 RLIMIT = lib.PN_STEP_RLIMIT
+
+#: Of ADDRESS and WRITE: a refusal is no failure.
+IF_ALLOWED = lib.PN_IF_ALLOWED
 
 #: Flags of the mount steps: see steps.h.
 IN_ROOT = lib.PN_MOUNT_IN_ROOT

@@ -64,6 +64,7 @@ __all__ = [
     "PN_FAILED_UID",
     "PN_HELPER",
     "PN_HERE",
+    "PN_IF_ALLOWED",
     "PN_INIT_END",
     "PN_INIT_KEEP",
     "PN_INIT_RELEASE",
@@ -76,6 +77,7 @@ __all__ = [
     "PN_MOUNT_RECURSIVE",
     "PN_MOUNT_USERXATTR",
     "PN_STACK",
+    "PN_STEP_ADDRESS",
     "PN_STEP_BIND",
     "PN_STEP_CAPABILITIES",
     "PN_STEP_CLOCKS",
@@ -98,6 +100,7 @@ __all__ = [
     "PN_STEP_SET_IDS",
     "PN_STEP_SYMLINK",
     "PN_STEP_UNSHARE",
+    "PN_STEP_WRITE",
     "PR_GET_DUMPABLE",
     "PR_GET_SECCOMP",
     "PR_SET_DUMPABLE",
@@ -210,6 +213,7 @@ PR_SET_PDEATHSIG: Final[int]
 PN_HERE: Final[int]
 PN_STEP_JOIN: Final[int]
 PN_STEP_UNSHARE: Final[int]
+PN_STEP_WRITE: Final[int]
 PN_STEP_MAP_IDS: Final[int]
 PN_STEP_CLOCKS: Final[int]
 PN_STEP_HOSTNAME: Final[int]
@@ -218,6 +222,7 @@ PN_STEP_LOOPBACK: Final[int]
 PN_STEP_PROPAGATE: Final[int]
 PN_STEP_FS: Final[int]
 PN_STEP_DEVICES: Final[int]
+PN_STEP_ADDRESS: Final[int]
 PN_STEP_BIND: Final[int]
 PN_STEP_OVERLAY: Final[int]
 PN_STEP_FILE: Final[int]
@@ -240,6 +245,7 @@ PN_MOUNT_USERXATTR: Final[int]
 PN_LOG: Final[int]
 PN_INIT_KEEP: Final[int]
 PN_INIT_RELEASE: Final[int]
+PN_IF_ALLOWED: Final[int]
 PN_INIT_END: Final[int]
 PN_STACK: Final[int]
 PN_DIRECT: Final[int]
