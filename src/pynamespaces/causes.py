@@ -25,13 +25,16 @@ def refused(error: OSError, step: str, *, filename: str | None = None, hint: str
     return refusal(number, step=step, filename=filename, hint=hint or why(number, step))
 
 
-def why(number: int, step: str) -> str | None:
+def why(number: int, step: str, said: str = "") -> str | None:
     """The cause that was found for the refusal of a step, in words; None where none was.
 
     Args:
         number: the errno.
         step: the step's name; the kinds in its parentheses are looked at.
+        said: the kernel's own words about a mount.
     """
+    if "too revealing" in said:
+        return too_revealing(step)
     rows = _rows_of(step)
     for probe in _PROBES.get(number, ()):
         found = probe(step, rows)
@@ -84,8 +87,8 @@ def chrooted(step: str, rows: Iterable[Row]) -> str | None:
     """A chroot, in which no user namespace can be made (user_namespaces(7))."""
     if not any(row.name == "user" for row in rows) or not step.startswith(("unshare", "clone")):
         return None
-    text = procfs.read_text("/proc/thread-self/mountinfo")
-    if text is None or any(line.split(" ")[4] == "/" for line in text.splitlines()):
+    points = [target for target, _ in procfs.mount_points()]
+    if not points or "/" in points:
         return None
     return "this thread is in a chroot, where no user namespace can be made; use pivot_root(2) instead"
 
@@ -143,10 +146,16 @@ def masked_proc(step: str, rows: Iterable[Row]) -> str | None:
     """A /proc with parts mounted over: a fresh one would reveal them (mount_too_revealing)."""
     if not step.startswith("mount(proc"):
         return None
-    masks = [path for path in _mount_points() if path.startswith("/proc/")]
-    if not masks:
-        return None
-    return f"parts of /proc are masked ({', '.join(masks[:3])}), and the kernel will not reveal them by a fresh one"
+    return too_revealing(step) if any(path.startswith("/proc/") for path, _ in procfs.mount_points()) else None
+
+
+def too_revealing(step: str) -> str:
+    """A fresh proc or sysfs would show what is masked, or let write what is read-only (mount_too_revealing)."""
+    top = "/sys" if step.startswith("mount(sysfs") else "/proc"
+    masks = [path for path, _ in procfs.mount_points() if path.startswith(f"{top}/")]
+    if any(path == top and "ro" in options for path, options in procfs.mount_points()):
+        return f"{top} is read-only here, and the kernel lets no fresh one be written to: read_only=True"
+    return f"parts of {top} are masked ({', '.join(masks[:3])}), and the kernel will not reveal them by a fresh one"
 
 
 #: What an ordinary user can mount only in a new namespace of that kind.
@@ -171,7 +180,7 @@ def locked_mounts(step: str, rows: Iterable[Row]) -> str | None:
     verb, _, rest = step.partition("(")
     source = rest.rpartition(" on ")[0]
     if verb not in ("bind", "overlay") or not any(
-        path.startswith(source.rstrip("/") + "/") and path != source for path in _mount_points()
+        path.startswith(source.rstrip("/") + "/") and path != source for path, _ in procfs.mount_points()
     ):
         return None
     way = "bind it with recursive=True" if verb == "bind" else "mounts.throw_away() copies around them"
@@ -183,7 +192,7 @@ def not_mounted(step: str, rows: Iterable[Row]) -> str | None:
     if not step.startswith("umount("):
         return None
     path = step[7:-1]
-    if path in _mount_points():
+    if any(path == point for point, _ in procfs.mount_points()):
         return f"{path} was inherited from another user namespace, and is locked"
     return f"{path} is no mount point"
 
@@ -197,14 +206,9 @@ def shared_root(step: str, rows: Iterable[Row]) -> str | None:
     """pivot_root(2) where / is shared with peers."""
     if not step.startswith("pivot_root"):
         return None
-    for line in (procfs.read_text("/proc/thread-self/mountinfo") or "").splitlines():
-        if line.split(" ")[4] == "/" and " shared:" in line:
-            return "/ is a shared mount, which pivot_root(2) refuses: make it private or slave first"
+    if any(path == "/" and "shared" in options for path, options in procfs.mount_points()):
+        return "/ is a shared mount, which pivot_root(2) refuses: make it private or slave first"
     return None
-
-
-def _mount_points() -> list[str]:
-    return [line.split(" ")[4] for line in (procfs.read_text("/proc/thread-self/mountinfo") or "").splitlines()]
 
 
 def no_such_init(step: str, rows: Iterable[Row]) -> str | None:

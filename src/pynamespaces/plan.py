@@ -242,5 +242,5 @@ def carry_out(step: Step, *, in_child: bool = False) -> None:
 
 def refused(step: Step, errno: int, said: str = "") -> NamespaceError:
     """The refusal of a step: with what the file system said, or the cause that is found."""
-    hint = causes.why(errno, str(step))
+    hint = causes.why(errno, str(step), said)
     return refusal(errno, step=str(step), hint="; ".join(filter(None, [said, hint])) or None)

@@ -53,10 +53,32 @@ def in_first_user_namespace() -> bool:
     return os.stat("/proc/thread-self/ns/user").st_ino == 0xEFFFFFFD
 
 
+def mount_points() -> list[tuple[str, tuple[str, ...]]]:
+    """This thread's mounts as (target, options and "shared" where it is), in the kernel's order; none without /proc."""
+    found = []
+    for line in (read_text("/proc/thread-self/mountinfo") or "").split("\n"):
+        words = line.partition(" - ")[0].split(" ")
+        if len(words) >= 6:
+            tags = [word.partition(":")[0] for word in words[6:]]
+            found.append((unescape(words[4]), (*words[5].split(","), *tags)))
+    return found
+
+
+def unescape(text: str) -> str:
+    r"""Undo the kernel's escapes of mountinfo: ``\040`` is a space."""
+    if "\\" not in text:
+        return text
+    import re
+
+    raw = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8) & 255]), os.fsencode(text))
+    return os.fsdecode(raw)
+
+
 def read_text(path: str) -> str | None:
     """A small file's text, or None where it cannot be read: the task ended, or it is none of our business."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        # No universal newlines: a carriage return may be part of a name.
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             return file.read()
     except OSError:
         return None

@@ -97,6 +97,25 @@ static void default_signal(int signal)
     sys4(__NR_rt_sigaction, signal, &action, 0, SIGSET_BYTES);
 }
 
+static int in_another_root(const struct pn_launch *launch)
+{
+    for (int i = 0; i < launch->outer_count; i++)
+        if (launch->outer[i].op == PN_STEP_JOIN && launch->outer[i].flags & CLONE_NEWNS)
+            return 1;
+    for (int i = 0; i < launch->inner_count; i++)
+        if (launch->inner[i].op == PN_STEP_PIVOT)
+            return 1;
+    return 0;
+}
+
+/* A cwd by way of a descriptor that is open to the old root (/proc/self/fd/7) would lead out
+   of the new one: getcwd(2) begins with "(unreachable)" then. */
+static int is_below_root(void)
+{
+    char path[PATH_MAX];
+    return sys2(__NR_getcwd, path, sizeof path) > 0 && path[0] == '/';
+}
+
 /* Everything from the inner steps to exec: what subprocess does in its child, in namespaces. */
 static int become_command(void *data)
 {
@@ -122,6 +141,8 @@ static int become_command(void *data)
         return 127;
     if (launch->cwd && (answer = sys1(__NR_chdir, launch->cwd)) < 0)
         return fail(launch, PN_FAILED_CWD, answer);
+    if (launch->cwd && in_another_root(launch) && !is_below_root())
+        return fail(launch, PN_FAILED_CWD, -EACCES);
     if (launch->umask >= 0)
         sys1(__NR_umask, launch->umask);
     if (launch->set_groups && (answer = sys2(__NR_setgroups, launch->groups_count, launch->groups)) < 0)

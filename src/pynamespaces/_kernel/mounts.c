@@ -10,25 +10,22 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <linux/stat.h>
+#include <sys/vfs.h>
 
 #ifndef MS_BIND
 #define MS_RDONLY 1
 #define MS_NOSUID 2
 #define MS_NODEV 4
+#define MS_NOEXEC 8
 #define MS_REMOUNT 32
+#define MS_NOATIME 1024
+#define MS_NODIRATIME 2048
 #define MS_BIND 4096
 #define MS_REC 16384
+#define MS_RELATIME (1 << 21)
 #endif
 
 enum { ATTEMPTS = 128, OPTION = 256, PROC_FD = 32 };
-
-static size_t length(const char *text)
-{
-    size_t n = 0;
-    while (text[n])
-        n++;
-    return n;
-}
 
 static void say(char *log, const char *text)
 {
@@ -70,6 +67,41 @@ static long file_type(int fd)
     struct statx found;
     long answer = sys5(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &found);
     return answer < 0 ? answer : found.stx_mode & S_IFMT;
+}
+
+/* Linux 5.8 tells; before it, yes. */
+static int is_mount_root(int fd)
+{
+    struct statx found;
+    long answer = sys5(__NR_statx, fd, "", AT_EMPTY_PATH, 0, &found);
+    return answer >= 0 && (!(found.stx_attributes_mask & 0x2000 /* STATX_ATTR_MOUNT_ROOT */) ||
+                           found.stx_attributes & 0x2000);
+}
+
+/* On the same mount? */
+static int same_mount(int one, int other)
+{
+    unsigned long long a[2], b[2];
+    return pn_mount_id(one, a) >= 0 && pn_mount_id(other, b) >= 0 && a[0] == b[0];
+}
+
+/* One name in a directory (O_PATH): no link to follow, no mount to cross. */
+static long one_below(int directory, const char *name)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
+    long fd = -EAGAIN;
+    for (int i = 0; i < ATTEMPTS && fd == -EAGAIN; i++)
+        fd = sys4(__NR_openat2, directory, name, &how, sizeof how);
+    if (!absent(fd))
+        return fd;
+    fd = sys4(__NR_openat, directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd >= 0 && (file_type(fd) == S_IFLNK || !same_mount(directory, fd))) {
+        long type = file_type(fd);
+        close_fd(fd);
+        return type == S_IFLNK ? -ELOOP : -EXDEV;
+    }
+    return fd;
 }
 
 /* Without openat2: one component after the other, and no symbolic link at all. */
@@ -138,20 +170,74 @@ static long resolve_parent(const char *path, unsigned long long flags, const cha
     return resolve(end ? parent : ".", flags);
 }
 
-static long make_one(const char *path, unsigned long long flags, int directory, unsigned mode)
+static long make_in(int directory, const char *name, int is_directory, unsigned mode)
+{
+    if (is_directory)
+        return sys3(__NR_mkdirat, directory, name, mode);
+    long fd = sys4(__NR_openat, directory, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode);
+    close_fd(fd);
+    return fd < 0 ? fd : 0;
+}
+
+static long make_one(const char *path, unsigned long long flags, int directory)
 {
     const char *name;
-    long parent = resolve_parent(path, flags, &name), answer;
+    long parent = resolve_parent(path, flags, &name);
     if (parent < 0)
         return parent;
-    if (directory)
-        answer = sys3(__NR_mkdirat, parent, name, mode);
-    else {
-        answer = sys4(__NR_openat, parent, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode);
-        close_fd(answer);
-    }
+    long answer = make_in(parent, name, directory, directory ? 0755 : 0644);
     close_fd(parent);
-    return answer < 0 ? answer : 0;
+    return answer;
+}
+
+/* The directory of a path in a file system of the plan's own, whose mount point is the path's
+   beginning; missing ones are made.  No link and no mount is on the way from there: what is
+   made or written below cannot land in what the plan only borrowed.  The last name is "" for
+   the mount point itself. */
+static long own_parent(const char *path, unsigned long long flags, const char **name)
+{
+    char part[PATH_MAX];
+    size_t n = flags >> PN_MOUNT_OWN_SHIFT;
+    if (n >= PATH_MAX)
+        return -ENAMETOOLONG;
+    __builtin_memcpy(part, path, n);
+    part[n] = 0;
+    long at = resolve(part, flags);
+    if (at >= 0 && !is_mount_root(at)) { /* somebody swaps what is on the way */
+        close_fd(at);
+        return -EXDEV;
+    }
+    for (path += n; at >= 0;) {
+        while (*path == '/')
+            path++;
+        for (n = 0; path[n] && path[n] != '/' && n < PATH_MAX - 1; n++)
+            part[n] = path[n];
+        part[n] = 0;
+        if (!path[n]) {
+            *name = path;
+            return at;
+        }
+        path += n;
+        long next = one_below(at, part);
+        if (next == -ENOENT && (next = make_in(at, part, 1, 0755)) >= 0)
+            next = one_below(at, part);
+        close_fd(at);
+        at = next;
+    }
+    return at;
+}
+
+static long own_or_make(const char *path, unsigned long long flags, int directory)
+{
+    const char *name;
+    long parent = own_parent(path, flags, &name);
+    if (parent < 0 || !*name)
+        return parent;
+    long fd = one_below(parent, name);
+    if (fd == -ENOENT && (fd = make_in(parent, name, directory, directory ? 0755 : 0644)) >= 0)
+        fd = one_below(parent, name);
+    close_fd(parent);
+    return fd;
 }
 
 /* A path as a descriptor; what is missing of it is made, where that was asked for. */
@@ -160,6 +246,8 @@ static long resolve_or_make(const char *path, unsigned long long flags, int dire
     long fd = resolve(path, flags);
     if (fd != -ENOENT || !(flags & PN_MOUNT_CREATE))
         return fd;
+    if (flags >> PN_MOUNT_OWN_SHIFT)
+        return own_or_make(path, flags, directory);
     char part[PATH_MAX];
     for (size_t i = 0; i < PATH_MAX - 1; i++) {
         part[i] = path[i];
@@ -168,7 +256,7 @@ static long resolve_or_make(const char *path, unsigned long long flags, int dire
             part[i] = 0;
             long found = resolve(part, flags);
             if (found == -ENOENT)
-                found = make_one(part, flags, !end || directory, end && !directory ? 0644 : 0755);
+                found = make_one(part, flags, !end || directory);
             else
                 close_fd(found);
             if (found < 0)
@@ -181,21 +269,31 @@ static long resolve_or_make(const char *path, unsigned long long flags, int dire
     return -ENAMETOOLONG;
 }
 
+static long say_target(char *log, long answer)
+{
+    say(log, answer == -ELOOP || answer == -EXDEV
+                 ? "a symbolic link or another mount is on the way to the target, where nothing is made"
+                 : "the target");
+    return answer;
+}
+
 /* Put a detached mount on its target; one that is to be the root on "/", where we go then. */
 static long attach(long tree, const struct pn_step *step, char *log)
 {
-    if (step->flags & PN_MOUNT_AS_ROOT) {
-        long answer = sys5(__NR_move_mount, tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
-        return answer < 0 ? answer : sys1(__NR_fchdir, tree);
-    }
     long type = file_type(tree);
     if (type < 0)
         return type;
-    long target = resolve_or_make(step->b, step->flags, type == S_IFDIR);
-    if (target < 0) {
-        say(log, "the target");
-        return target;
+    if (step->flags & PN_MOUNT_AS_ROOT) {
+        if (type != S_IFDIR) {
+            say(log, "a root is a directory");
+            return -ENOTDIR;
+        }
+        long answer = sys5(__NR_move_mount, tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
+        return answer < 0 ? answer : sys1(__NR_fchdir, tree);
     }
+    long target = resolve_or_make(step->b, step->flags, type == S_IFDIR);
+    if (target < 0)
+        return say_target(log, target);
     long answer = file_type(target);
     if (answer >= 0 && (answer == S_IFDIR) != (type == S_IFDIR)) {
         say(log, type == S_IFDIR ? "the target is no directory, what is mounted is one"
@@ -217,10 +315,8 @@ static long classic(const char *source, const struct pn_step *step, const char *
         return answer < 0 ? answer : sys1(__NR_chdir, "/.."); /* through what is mounted on the root */
     }
     long target = resolve_or_make(step->b, step->flags, directory);
-    if (target < 0) {
-        say(log, "the target");
-        return target;
-    }
+    if (target < 0)
+        return say_target(log, target);
     long answer = sys5(__NR_mount, source, proc_fd(path, target), type, flags, data);
     close_fd(target);
     return answer;
@@ -239,10 +335,24 @@ static long set_attributes(long tree, unsigned long long flags, int userns)
                 &attr, sizeof attr);
 }
 
+/* With mount(2) the attributes of a bind are set in a second step, which would also clear
+   those that it does not name: keep what is there. */
+static long remount(int fd, unsigned long attributes)
+{
+    char path[PROC_FD];
+    struct statfs found;
+    long answer = sys2(__NR_fstatfs, fd, &found);
+    if (answer < 0)
+        return answer;
+    attributes |= found.f_flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME);
+    if (found.f_flags & 4096 /* ST_RELATIME */)
+        attributes |= MS_RELATIME;
+    return sys5(__NR_mount, 0, proc_fd(path, fd), 0, MS_REMOUNT | MS_BIND | attributes, 0);
+}
+
 static long classic_bind(const struct pn_step *step, char *log)
 {
     unsigned long attributes = step->flags & PN_MOUNT_ATTRIBUTES;
-    char path[PROC_FD];
     long source = sys4(__NR_openat, AT_FDCWD, step->a, O_PATH | O_CLOEXEC, 0);
     if (source < 0) {
         say(log, "the source");
@@ -262,7 +372,7 @@ static long classic_bind(const struct pn_step *step, char *log)
     long target = step->flags & PN_MOUNT_AS_ROOT ? resolve(".", 0) : resolve(step->b, step->flags);
     if (target < 0)
         return target;
-    answer = sys5(__NR_mount, 0, proc_fd(path, target), 0, MS_REMOUNT | MS_BIND | attributes, 0);
+    answer = remount(target, attributes);
     close_fd(target);
     return answer;
 }
@@ -402,10 +512,12 @@ static long mount_devices(const struct pn_step *step, char *log)
         if (node < 0)
             break;
         long tree = sys3(__NR_open_tree, held[i], "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-        if (tree >= 0)
-            answer = sys5(__NR_move_mount, tree, "", node, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-        else
+        answer = tree < 0 ? tree : sys5(__NR_move_mount, tree, "", node, "",
+                                        MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+        if (absent(answer))
             answer = sys5(__NR_mount, proc_fd(from, held[i]), proc_fd(to, node), 0, MS_BIND, 0);
+        if (answer < 0)
+            say(log, name);
         close_fd(tree);
         close_fd(node);
     }
@@ -415,32 +527,31 @@ static long mount_devices(const struct pn_step *step, char *log)
     return answer;
 }
 
-/* A tmpfs with upper and work, attached to the target below the overlay if need be. */
-static long vanishing_upper(const char *lower, long *tree, char *log)
+/* In a new tmpfs: work, and upper, which looks as the directory that it lies over. */
+static long make_upper(long tmpfs, const char *lower, char *log)
 {
     struct statx found;
     long answer = sys5(__NR_statx, AT_FDCWD, lower, 0, STATX_MODE | STATX_UID | STATX_GID, &found);
     if (answer < 0) {
-        say(log, "the lower directory");
+        say(log, lower);
         return answer;
     }
-    *tree = new_tree("tmpfs", 0, "mode=0700", 0, log);
-    if (*tree < 0)
-        return *tree;
-    answer = sys3(__NR_mkdirat, *tree, "upper", 0700);
+    answer = sys3(__NR_mkdirat, tmpfs, "upper", 0700);
     if (answer >= 0)
-        answer = sys3(__NR_mkdirat, *tree, "work", 0700);
+        answer = sys3(__NR_mkdirat, tmpfs, "work", 0700);
     if (answer < 0)
         return answer;
-    sys5(__NR_fchownat, *tree, "upper", found.stx_uid, found.stx_gid, 0); /* ids without a mapping stay ours */
-    return sys3(__NR_fchmodat, *tree, "upper", found.stx_mode & 07777);
+    sys5(__NR_fchownat, tmpfs, "upper", found.stx_uid, found.stx_gid, 0); /* ids without a mapping stay ours */
+    return sys3(__NR_fchmodat, tmpfs, "upper", found.stx_mode & 07777);
 }
 
-static long configure_fd(long context, const char *key, long at, const char *name)
+static long configure_fd(long context, const char *key, long at, const char *name, char *log)
 {
     long fd = sys4(__NR_openat, at, name, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd < 0)
+    if (fd < 0) {
+        say(log, name);
         return fd;
+    }
     long answer = sys5(__NR_fsconfig, context, FSCONFIG_SET_FD, key, 0, fd);
     if (answer == -EINVAL) { /* before Linux 6.13 overlay takes paths only */
         char path[PROC_FD];
@@ -486,9 +597,7 @@ static long classic_overlay(const struct pn_step *step, char *log)
         if (answer >= 0)
             answer = upper = resolve(step->b, step->flags);
         if (answer >= 0)
-            answer = sys3(__NR_mkdirat, upper, "upper", 0755);
-        if (answer >= 0)
-            answer = sys3(__NR_mkdirat, upper, "work", 0755);
+            answer = make_upper(upper, step->a, log);
         if (answer < 0) {
             close_fd(upper);
             return answer;
@@ -505,30 +614,30 @@ static long classic_overlay(const struct pn_step *step, char *log)
     return answer;
 }
 
-/* a: the lower directories, top first, each ended by NUL, the last by two; c, d: upper and
-   work, or none for an upper that vanishes. */
-static long mount_overlay(const struct pn_step *step, char *log)
+/* A detached overlay.  *legacy: this kernel has not what it takes, mount(2) may. */
+static long overlay_tree(long context, const struct pn_step *step, int *legacy, char *log)
 {
     long upper = -1, answer = 0;
-    long context = sys2(__NR_fsopen, "overlay", 1);
-    if (context < 0)
-        return absent(context) ? classic_overlay(step, log) : context;
     if (step->flags & PN_MOUNT_USERXATTR)
         answer = configure(context, "userxattr", 0);
     if (answer >= 0)
         answer = configure(context, "source", "overlay");
-    for (const char *lower = step->a; answer >= 0 && *lower; lower += length(lower) + 1)
-        answer = configure_fd(context, "lowerdir+", AT_FDCWD, lower);
+    for (const char *lower = step->a; answer >= 0 && *lower; lower += length(lower) + 1) {
+        answer = configure_fd(context, "lowerdir+", AT_FDCWD, lower, log);
+        *legacy = answer == -EINVAL; /* lowerdir+ is of Linux 6.7 */
+    }
     if (answer >= 0 && step->c) {
-        answer = configure_fd(context, "upperdir", AT_FDCWD, step->c);
+        answer = configure_fd(context, "upperdir", AT_FDCWD, step->c, log);
         if (answer >= 0)
-            answer = configure_fd(context, "workdir", AT_FDCWD, step->d);
+            answer = configure_fd(context, "workdir", AT_FDCWD, step->d, log);
     } else if (answer >= 0 && !(step->flags & MOUNT_ATTR_RDONLY)) {
-        answer = vanishing_upper(step->a, &upper, log);
+        answer = upper = new_tree("tmpfs", 0, "mode=0700", 0, log);
         if (answer >= 0)
-            answer = configure_fd(context, "upperdir", upper, "upper");
+            answer = make_upper(upper, step->a, log);
         if (answer >= 0)
-            answer = configure_fd(context, "workdir", upper, "work");
+            answer = configure_fd(context, "upperdir", upper, "upper", log);
+        if (answer >= 0)
+            answer = configure_fd(context, "workdir", upper, "work", log);
     }
     if (answer >= 0)
         answer = sys5(__NR_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
@@ -537,13 +646,23 @@ static long mount_overlay(const struct pn_step *step, char *log)
     if (answer < 0)
         read_log(context, log);
     close_fd(upper);
-    close_fd(context);
-    if (answer < 0)
-        return answer;
-    long tree = answer;
-    answer = attach(tree, step, log);
-    close_fd(tree);
-    return answer == -ENOSYS ? classic_overlay(step, log) : answer;
+    return answer;
+}
+
+/* a: the lower directories, top first, each ended by NUL, the last by two; c, d: upper and
+   work, or none for an upper that vanishes. */
+static long mount_overlay(const struct pn_step *step, char *log)
+{
+    int legacy = 0;
+    long context = sys2(__NR_fsopen, "overlay", 1), answer = context;
+    if (context >= 0) {
+        long tree = answer = overlay_tree(context, step, &legacy, log);
+        close_fd(context);
+        if (tree >= 0)
+            answer = attach(tree, step, log);
+        close_fd(tree);
+    }
+    return answer == -ENOSYS || absent(context) || legacy ? classic_overlay(step, log) : answer;
 }
 
 static long write_all(long fd, const char *data, size_t size)
@@ -564,7 +683,8 @@ static long write_new(long directory, const char *name, const struct pn_step *st
 {
     size_t size = 0;
     __builtin_memcpy(&size, step->d, sizeof size);
-    long fd = sys4(__NR_openat, directory, name, O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+    long fd = sys4(__NR_openat, directory, name,
+                   O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     if (fd < 0)
         return fd;
     long answer = write_all(fd, step->a, size);
@@ -574,18 +694,20 @@ static long write_new(long directory, const char *name, const struct pn_step *st
     return answer;
 }
 
-/* Written into a file system of the plan's own: no mount is needed. */
+/* Written into a file system of the plan's own: no mount is needed.  -ELOOP or -EXDEV where
+   the path leads out of it. */
 static long plain_file(const struct pn_step *step)
 {
     const char *name;
-    long made = resolve_or_make(step->b, step->flags, 0);
-    close_fd(made);
-    if (made < 0)
-        return made;
-    long parent = resolve_parent(step->b, step->flags, &name);
+    long parent = own_parent(step->b, step->flags, &name);
     if (parent < 0)
         return parent;
-    long answer = write_new(parent, name, step);
+    long there = one_below(parent, name), answer = there == -ENOENT ? 0 : there;
+    if (there >= 0 && file_type(there) == S_IFDIR)
+        answer = -EISDIR;
+    close_fd(there);
+    if (answer >= 0)
+        answer = write_new(parent, name, step);
     close_fd(parent);
     return answer;
 }
@@ -650,8 +772,7 @@ static long classic_file(const struct pn_step *step, int target)
     if (answer >= 0 && step->flags & MOUNT_ATTR_RDONLY) {
         long mounted = answer = resolve(step->b, step->flags);
         if (mounted >= 0)
-            answer = sys5(__NR_mount, 0, proc_fd(path, mounted), 0,
-                          MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, 0);
+            answer = remount(mounted, MS_RDONLY | MS_NOSUID | MS_NODEV);
         close_fd(mounted);
     }
     return answer;
@@ -660,13 +781,16 @@ static long classic_file(const struct pn_step *step, int target)
 /* A file with given content over another one. */
 static long mount_file(const struct pn_step *step, char *log)
 {
-    if (step->flags & PN_MOUNT_PLAIN)
-        return plain_file(step);
-    long target = resolve_or_make(step->b, step->flags, 0);
-    if (target < 0) {
-        say(log, "the target");
-        return target;
+    if (step->flags & PN_MOUNT_PLAIN) {
+        long answer = plain_file(step);
+        if (answer == -EISDIR)
+            say(log, "the target is a directory, what is mounted is none");
+        if (answer != -ELOOP && answer != -EXDEV)
+            return answer;
     }
+    long target = resolve_or_make(step->b, step->flags, 0);
+    if (target < 0)
+        return say_target(log, target);
     long answer = -EISDIR;
     if (file_type(target) == S_IFDIR)
         say(log, "the target is a directory, what is mounted is none");
@@ -685,10 +809,8 @@ static long mask(const struct pn_step *step, char *log)
     long target = resolve(step->b, step->flags);
     if (target == -ENOENT && step->flags & PN_MOUNT_MISSING_OK)
         return 0;
-    if (target < 0) {
-        say(log, "the target");
-        return target;
-    }
+    if (target < 0)
+        return say_target(log, target);
     struct pn_step over = *step;
     if (file_type(target) == S_IFDIR) {
         over.a = 0, over.c = "tmpfs", over.d = "size=4k,nr_inodes=2,mode=0555";
@@ -702,69 +824,78 @@ static long mask(const struct pn_step *step, char *log)
     return bind_tree(&over, log);
 }
 
-static long make_directory(const struct pn_step *step)
+static long make_directory(const struct pn_step *step, char *log)
 {
-    long fd = resolve_or_make(step->b, step->flags | PN_MOUNT_CREATE, 1);
+    long fd = own_or_make(step->b, step->flags, 1);
     if (fd < 0)
-        return fd;
+        return say_target(log, fd);
     long answer = file_type(fd) == S_IFDIR ? 0 : -ENOTDIR;
     char path[PROC_FD];
-    if (answer >= 0 && step->fd >= 0) { /* chmod of an O_PATH descriptor */
-        answer = sys4(452 /* fchmodat2, Linux 6.6 */, fd, "", step->fd, AT_EMPTY_PATH);
-        if (answer == -ENOSYS)
+    if (answer >= 0) { /* chmod of an O_PATH descriptor */
+        answer = sys4(__NR_fchmodat2, fd, "", step->fd, AT_EMPTY_PATH);
+        if (absent(answer))
             answer = sys3(__NR_fchmodat, AT_FDCWD, proc_fd(path, fd), step->fd);
     }
     close_fd(fd);
     return answer;
 }
 
-static long make_symlink(const struct pn_step *step)
+static long make_symlink(const struct pn_step *step, char *log)
 {
     const char *name;
-    long parent = resolve_parent(step->b, step->flags, &name);
+    long parent = own_parent(step->b, step->flags, &name);
     if (parent < 0)
-        return parent;
+        return say_target(log, parent);
     long answer = sys3(__NR_symlinkat, step->a, parent, name);
     close_fd(parent);
     return answer;
 }
 
-static int same_directory(const struct statx *one, const struct statx *other)
+/* pivot_root(2) wants a root that is a mount, which "/" is not in a chroot: from the
+   namespace's own root it can be had. */
+static long pivot_from_chroot(void)
 {
-    return one->stx_ino == other->stx_ino && one->stx_dev_major == other->stx_dev_major &&
-           one->stx_dev_minor == other->stx_dev_minor;
+    long here = sys4(__NR_openat, AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    long root = sys4(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    long self = pn_current(CLONE_NEWNS, 1), answer = -EINVAL;
+    if (here >= 0 && root >= 0 && self >= 0 && sys2(__NR_setns, self, CLONE_NEWNS) >= 0) {
+        answer = sys1(__NR_fchdir, here);
+        if (answer >= 0)
+            answer = sys2(__NR_pivot_root, ".", ".");
+        if (answer < 0 && sys1(__NR_fchdir, root) >= 0 && sys1(__NR_chroot, ".") >= 0)
+            sys1(__NR_fchdir, here);
+    }
+    close_fd(self);
+    close_fd(root);
+    close_fd(here);
+    return answer;
 }
 
 /* The cwd, a mount, becomes the root, and the old root is gone with all below it. */
 static long pivot(char *log)
 {
-    struct statx wanted, root, cwd;
-    long answer = sys5(__NR_statx, AT_FDCWD, ".", 0, STATX_INO, &wanted);
-    if (answer < 0)
-        return answer;
-    answer = sys2(__NR_pivot_root, ".", ".");
-    if (answer == -EINVAL) { /* in a chroot: from the namespace's own root it can be had */
-        long here = sys4(__NR_openat, AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-        long self = pn_current(CLONE_NEWNS, 1);
-        if (here >= 0 && self >= 0 && sys2(__NR_setns, self, CLONE_NEWNS) >= 0 && sys1(__NR_fchdir, here) >= 0)
-            answer = sys2(__NR_pivot_root, ".", ".");
-        close_fd(self);
-        close_fd(here);
-    }
+    long wanted = sys4(__NR_openat, AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (wanted < 0)
+        return wanted;
+    long answer = sys2(__NR_pivot_root, ".", ".");
+    if (answer == -EINVAL)
+        answer = pivot_from_chroot();
     if (answer >= 0)
         answer = sys2(__NR_umount2, ".", MNT_DETACH);
     if (answer >= 0)
         answer = sys1(__NR_chdir, "/");
-    if (answer < 0)
-        return answer;
-    if ((answer = sys5(__NR_statx, AT_FDCWD, "/", 0, STATX_INO, &root)) < 0 ||
-        (answer = sys5(__NR_statx, AT_FDCWD, ".", 0, STATX_INO, &cwd)) < 0)
-        return answer;
-    if (!same_directory(&wanted, &root) || !same_directory(&wanted, &cwd)) {
-        say(log, "root or cwd is not the new root");
-        return -ESTALE;
+    for (int i = 0; answer >= 0 && i < 2; i++) {
+        unsigned long long one[2], other[2];
+        long fd = answer = sys4(__NR_openat, AT_FDCWD, i ? "." : "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+        if (answer >= 0 && (answer = pn_mount_id(fd, one)) >= 0 && (answer = pn_mount_id(wanted, other)) >= 0 &&
+            (one[0] != other[0] || one[1] != other[1])) {
+            say(log, "root or cwd is not the new root");
+            answer = -ESTALE;
+        }
+        close_fd(fd);
     }
-    return 0;
+    close_fd(wanted);
+    return answer < 0 ? answer : 0;
 }
 
 long pn_mount_step(const struct pn_step *step, char *log)
@@ -783,9 +914,9 @@ long pn_mount_step(const struct pn_step *step, char *log)
     case PN_STEP_MASK:
         return mask(step, log);
     case PN_STEP_MKDIR:
-        return make_directory(step);
+        return make_directory(step, log);
     case PN_STEP_SYMLINK:
-        return make_symlink(step);
+        return make_symlink(step, log);
     case PN_STEP_PIVOT:
         return pivot(log);
     }

@@ -10,14 +10,6 @@
 #define MS_PRIVATE (1 << 18)
 #endif
 
-static size_t length(const char *text)
-{
-    size_t n = 0;
-    while (text[n])
-        n++;
-    return n;
-}
-
 static long write_file(const char *path, const char *text)
 {
     int fd = sys4(__NR_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);

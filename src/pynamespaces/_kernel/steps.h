@@ -40,6 +40,8 @@ enum pn_op {
 #define PN_MOUNT_MISSING_OK (1ULL << 36) /* a mask of nothing is nothing */
 #define PN_MOUNT_PLAIN (1ULL << 37)      /* a file written in place, not mounted */
 #define PN_MOUNT_USERXATTR (1ULL << 38)  /* an overlay of a user namespace that is not the first */
+#define PN_MOUNT_OWN_SHIFT 40            /* from here on: how much of the target is the mount point of a file
+                                            system of the plan's own, below which things may be made */
 
 /* Of an address or a sysctl: as far as this machine allows, a refusal is no failure. */
 #define PN_IF_ALLOWED (1ULL << 39)

@@ -96,6 +96,9 @@ sys6(long nr, long a, long b, long c, long d, long e, long f)
 #ifndef __NR_mount_setattr
 #define __NR_mount_setattr 442
 #endif
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2 452
+#endif
 #ifndef __NR_statmount
 #define __NR_statmount 457
 #endif

@@ -12,6 +12,7 @@ from pynamespaces.mounts.furnishing import furnish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -30,20 +31,14 @@ class Mounted:
     def __init__(self) -> None:
         self.targets: list[str] = []
         self.created: list[str] = []
+        self._undo: list[Callable[[], None]] = []
 
     def close(self) -> None:
         """Unmount in reverse, busy or not (MNT_DETACH), and remove the mount points that were made."""
-        while self.targets:
-            unmount(self.targets.pop(), lazy=True)
-        while self.created:
-            path = self.created.pop()
-            try:
-                if os.path.isdir(path) and not os.path.islink(path):
-                    os.rmdir(path)
-                elif os.path.getsize(path) == 0:
-                    os.unlink(path)
-            except OSError:  # somebody uses it by now: it is theirs
-                pass
+        while self._undo:
+            self._undo.pop()()
+        self.targets.clear()
+        self.created.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -76,15 +71,20 @@ def mount(*mounts: Mount, create: bool = False) -> Mounted:
     try:
         for step in todo:
             path = os.fsdecode(step.b or b"")
-            created = _missing(path) if step.flags & steps.CREATE else []
             before = _topmost(path)
-            plan.carry_out(step)
-            done.created += created
-            if _topmost(path) != before:
-                done.targets.append(path)
+            if step.flags & steps.CREATE:
+                _watch_creation(path, done)
+            try:
+                plan.carry_out(step)
+            finally:
+                real = os.path.realpath(path)
+                if _topmost(real) != before:
+                    done.targets.append(path)
+                    done._undo.append(lambda real=real, before=before: _unmount_down_to(real, before))  # type: ignore[misc]
     except BaseException:
         done.close()
         raise
+    done.created = [path for path in done.created if os.path.lexists(path)]
     return done
 
 
@@ -133,13 +133,34 @@ def pivot_root(root: PathLike) -> None:
         plan.carry_out(step)
 
 
-def _missing(path: str) -> list[str]:
-    """The part of a path that is not there."""
-    found = []
+def _watch_creation(path: str, done: Mounted) -> None:
+    """Remember what a step may make, to be removed again if it is as it was made: empty."""
+    missing = []
     while path != "/" and not os.path.lexists(path):
-        found.append(path)
+        missing.append(path)
         path = os.path.dirname(path)
-    return found[::-1]
+    if missing:
+        done.created += missing[::-1]
+        done._undo.append(lambda: _remove(missing))
+
+
+def _remove(paths: list[str]) -> None:
+    for path in paths:
+        try:
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.rmdir(path)
+            elif os.path.getsize(path) == 0:
+                os.unlink(path)
+        except OSError:  # not made, or somebody uses it by now: it is theirs
+            pass
+
+
+def _unmount_down_to(path: str, before: int) -> None:
+    """Take off all that a step mounted on a path: an old kernel's overlay has a tmpfs below it."""
+    for _ in range(16):
+        if _topmost(path) == before:
+            return
+        unmount(path, lazy=True)
 
 
 def _topmost(path: str) -> int:

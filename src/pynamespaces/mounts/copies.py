@@ -25,6 +25,9 @@ VIEWS = frozenset(
 #: Files are copied up to this size; larger ones are bound read-only.
 LARGEST = 1 << 20
 
+#: In the upper directory of a copy: what the overlays wrote, their work, and the directories that are copied.
+CHANGES, WORK, COPIES = "changes", "work", "copies"
+
 
 @value(frozen=True)
 class ThrowAway:
@@ -33,57 +36,97 @@ class ThrowAway:
     target: str
     upper: str | None
 
-    def steps(self) -> Iterator[Step]:
-        """Made from what is mounted now."""
+    def steps(self, *, locked: bool = True) -> Iterator[Step]:
+        """Made from what is mounted now.
+
+        Args:
+            locked: the mounts below cannot be parted from their places, as in every new user namespace.
+        """
         below = {
             row.target: row.type
             for row in listing.list()
             if not row.hidden and row.target != self.target and _is_below(row.target, self.target)
         }
-        for mount in self._parts(self.target, below):
+        around = self.upper is not None and _is_below(self.upper, self.target)
+        if around:  # an overlay may not have its upper directory in a lower one
+            below[str(self.upper)] = ""
+        for mount in self._parts(self.target, below) if locked or around else self._layers(below):
             yield from mount.steps()
+
+    def _layers(self, below: dict[str, str]) -> Iterator[Mount]:
+        """An overlay, which has not the mounts below its directory in it, and then each of those in its place."""
+        yield self._overlay(self.target)
+        views: list[str] = []
+        for path in sorted(below):
+            if any(_is_below(path, view) for view in views):
+                continue
+            if below[path] in VIEWS or path == "/dev":
+                views.append(path)
+                yield trees.bind(path)
+            elif os.path.isdir(path):
+                yield self._overlay(path)
+            else:
+                yield _file(path, os.stat(path))
 
     def _parts(self, path: str, below: dict[str, str]) -> Iterator[Mount]:
         """A directory without mounts below it is an overlay; others are made of their entries.
 
         An overlay has the mounts below its directory neither in it nor may it hide them, where they are locked
-        (mount_namespaces(7)): in a new user namespace all are.
+        (mount_namespaces(7)).
         """
         if not any(_is_below(mounted, path) for mounted in below):
             yield self._overlay(path)
             return
-        top = os.stat(path)
-        yield trees.tmpfs(path, mode=stat.S_IMODE(top.st_mode))
+        copy = self._copy(path)
+        yield trees.bind(copy, path) if copy else trees.tmpfs(path, mode=stat.S_IMODE(os.stat(path).st_mode))
         for name in sorted(os.listdir(path)):
             entry = os.path.join(path, name)
-            found = os.lstat(entry)
-            if stat.S_ISLNK(found.st_mode):
-                yield trees.symlink(entry, os.readlink(entry))
-            elif below.get(entry) in VIEWS or entry == "/dev":
+            try:
+                found = os.lstat(entry)
+            except FileNotFoundError:  # gone meanwhile
+                continue
+            if entry == self.upper:
+                continue
+            view = below.get(entry) in VIEWS or entry == "/dev"
+            if copy:
+                _prepare(os.path.join(copy, name), entry, found)
+            if view:
                 yield trees.bind(entry)
             elif stat.S_ISDIR(found.st_mode):
                 yield from self._parts(entry, below)
             elif stat.S_ISREG(found.st_mode):
-                yield _file(entry, found)
-            else:
+                if copy is None or found.st_size > LARGEST:
+                    yield _file(entry, found)
+            elif not stat.S_ISLNK(found.st_mode):
                 yield trees.bind(entry, recursive=False)
+            elif copy is None:
+                yield trees.symlink(entry, os.readlink(entry))
 
     def _overlay(self, path: str) -> Mount:
         if self.upper is None:
             return trees.overlay(path)
-        name = path.strip("/").replace("%", "%25").replace("/", "%2F") or "%2F"
-        upper, work = (os.path.join(self.upper, part, name) for part in ("changes", "work"))
+        upper, work = (os.path.join(self.upper, part, _escape(path)) for part in (CHANGES, WORK))
         for directory in (upper, work):
             os.makedirs(directory, exist_ok=True)
         os.chmod(upper, stat.S_IMODE(os.stat(path).st_mode))
         return trees.overlay(path, upper=upper, work=work)
 
+    def _copy(self, path: str) -> str | None:
+        """Where a directory that is made of its entries stays, if it does."""
+        if self.upper is None:
+            return None
+        copy = os.path.join(self.upper, COPIES, _escape(path))
+        os.makedirs(copy, exist_ok=True)
+        os.chmod(copy, stat.S_IMODE(os.stat(path).st_mode))
+        return copy
+
 
 def throw_away(target: PathLike = "/", *, upper: PathLike | None = None) -> ThrowAway:
     """A copy of a directory, or of the whole root, that can be changed and vanishes: for `mounts` or `root`.
 
-    Nothing is copied but what is written.  /proc, /sys and /dev are as they were.  For an ordinary user files that
-    belong to others stay so: the copy lets nobody do what the original would not let them.
+    Nothing is copied but what is written, and small files beside mount points.  /proc, /sys and /dev are as they were.
+    For an ordinary user files that belong to others stay so: the copy lets nobody do what the original would not let
+    them.
 
     Args:
         target: an absolute path; "/" is meant for ``Isolation(root=throw_away())``.
@@ -105,32 +148,127 @@ class Change:
 
 
 def changes(upper: PathLike) -> list[Change]:
-    """What was changed in a `throw_away(upper=...)`: files written or made, and what was removed, by path."""
-    found = []
-    top = os.path.join(os.fspath(upper), "changes")
-    for name in os.listdir(top):
-        base = "/" + name.replace("%2F", "/").replace("%25", "%").strip("/")
-        for directory, subdirectories, files in os.walk(os.path.join(top, name)):
-            inside = os.path.relpath(directory, os.path.join(top, name))
-            for entry in (*subdirectories, *files):
-                real = os.path.join(directory, entry)
-                path = os.path.normpath(os.path.join(base, inside, entry))
-                mode = os.lstat(real)
-                if stat.S_ISCHR(mode.st_mode) and mode.st_rdev == 0:
-                    found.append(Change(path, "removed"))
-                elif not stat.S_ISDIR(mode.st_mode) or not os.path.isdir(path):
-                    found.append(Change(path, "changed"))
-    return sorted(found, key=lambda change: change.path)
+    """What was changed in a `throw_away(upper=...)`: files written or made, and what was removed, by path.
+
+    It is compared with what is there now.  Who may not read a directory of the upper one does not see its changes.
+    """
+    found: dict[str, Literal["changed", "removed"]] = {}
+    for kind, look in ((CHANGES, _overlaid), (COPIES, _copied)):
+        top = os.path.join(os.fspath(upper), kind)
+        for name in sorted(os.listdir(top)) if os.path.isdir(top) else ():
+            found.update(look(os.path.join(top, name), _unescape(name)))
+    return [Change(path, found[path]) for path in sorted(found)]
+
+
+def _overlaid(top: str, base: str) -> Iterator[tuple[str, Literal["changed", "removed"]]]:
+    """What an overlay's upper directory says (the kernel's Documentation/filesystems/overlayfs.rst)."""
+    was = _lstat(base)
+    if was is not None and stat.S_IMODE(os.stat(top).st_mode) != stat.S_IMODE(was.st_mode):
+        yield base, "changed"
+    for entry, path in _walk(top, base):
+        now, before = os.lstat(entry), _lstat(path)
+        if stat.S_ISCHR(now.st_mode) and now.st_rdev == 0:
+            yield path, "removed"
+        elif before is None or not stat.S_ISDIR(now.st_mode) or _looks(now) != _looks(before):
+            yield path, "changed"
+        if stat.S_ISDIR(now.st_mode) and before is not None and stat.S_ISDIR(before.st_mode) and _opaque(entry):
+            for name in set(os.listdir(path)) - set(os.listdir(entry)):
+                yield os.path.join(path, name), "removed"
+
+
+def _copied(top: str, base: str) -> Iterator[tuple[str, Literal["changed", "removed"]]]:
+    """How a copied directory differs from the original; the directories in it are mount points."""
+    original = set(os.listdir(base)) if os.path.isdir(base) else set()
+    for name in sorted(original - set(os.listdir(top))):
+        if os.path.join(base, name) not in top:  # where the upper directory itself is
+            yield os.path.join(base, name), "removed"
+    for name in sorted(os.listdir(top)):
+        entry, path = os.path.join(top, name), os.path.join(base, name)
+        now, before = os.lstat(entry), _lstat(path)
+        if os.path.isdir(os.path.join(top, "..", "..", CHANGES, _escape(path))):
+            continue  # an overlay's mount point, though the original may be gone by now
+        if before is None:
+            yield path, "changed"
+            for _, inside in _walk(entry, path):
+                yield inside, "changed"
+        elif stat.S_IFMT(now.st_mode) != stat.S_IFMT(before.st_mode):
+            if not (now.st_size == 0 and stat.S_ISREG(now.st_mode)):  # the mount point of a socket, pipe or device
+                yield path, "changed"
+        elif stat.S_ISREG(now.st_mode) and before.st_size <= LARGEST:
+            if stat.S_IMODE(now.st_mode) != stat.S_IMODE(before.st_mode) or _content(entry) != _content(path):
+                yield path, "changed"
+        elif stat.S_ISLNK(now.st_mode) and os.readlink(entry) != os.readlink(path):
+            yield path, "changed"
+
+
+def _walk(top: str, base: str) -> Iterator[tuple[str, str]]:
+    """All below a directory, links not followed: where it is, and what it stands for."""
+    for directory, subdirectories, files in os.walk(top):
+        inside = os.path.relpath(directory, top)
+        for name in (*subdirectories, *files):
+            yield os.path.join(directory, name), os.path.normpath(os.path.join(base, inside, name))
+
+
+def _prepare(copy: str, original: str, found: os.stat_result) -> None:
+    """The entry of a copied directory: a small file or link itself, or the mount point for what comes there."""
+    if os.path.lexists(copy):
+        return
+    if stat.S_ISLNK(found.st_mode):
+        os.symlink(os.readlink(original), copy)
+    elif stat.S_ISDIR(found.st_mode):
+        os.mkdir(copy)
+    else:
+        data = _content(original) if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST else None
+        with open(copy, "xb") as file:
+            file.write(data or b"")
+        os.chmod(copy, stat.S_IMODE(found.st_mode))
 
 
 def _file(path: str, found: os.stat_result) -> Mount:
-    if found.st_size <= LARGEST:
+    data = _content(path) if found.st_size <= LARGEST else None
+    if data is not None and stat.S_ISREG(found.st_mode):
+        return trees.file(path, data, mode=stat.S_IMODE(found.st_mode))
+    return trees.bind(path, recursive=False, read_only=stat.S_ISREG(found.st_mode))
+
+
+def _content(path: str) -> bytes | None:
+    """A file's content; None where it may not be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(LARGEST + 1)
+    except OSError:
+        return None
+
+
+def _lstat(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
+
+
+def _looks(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_mode, found.st_uid, found.st_gid
+
+
+def _opaque(directory: str) -> bool:
+    """Does it hide the lower one?  The attribute's name depends on who mounted the overlay."""
+    for name in ("trusted.overlay.opaque", "user.overlay.opaque"):
         try:
-            with open(path, "rb") as source:
-                return trees.file(path, source.read(LARGEST + 1), mode=stat.S_IMODE(found.st_mode))
+            if os.getxattr(directory, name, follow_symlinks=False) == b"y":
+                return True
         except OSError:
             pass
-    return trees.bind(path, recursive=False, read_only=True)
+    return False
+
+
+def _escape(path: str) -> str:
+    """A path as the name of a directory."""
+    return path.strip("/").replace("%", "%25").replace("/", "%2F") or "%2F"
+
+
+def _unescape(name: str) -> str:
+    return "/" + name.replace("%2F", "/").replace("%25", "%").strip("/")
 
 
 def _is_below(path: str, directory: str) -> bool:

@@ -7,6 +7,7 @@ import os
 from pynamespaces import plan, procfs
 from pynamespaces._kernel import steps
 from pynamespaces.mounts import trees
+from pynamespaces.mounts.copies import ThrowAway
 from pynamespaces.plan import Step
 
 TYPE_CHECKING = False
@@ -40,16 +41,18 @@ def furnish(
         users: in a new user namespace; else it is looked up where it matters.
 
     Raises:
-        ValueError: something would be made, and left, in a file system that is not the plan's own.
+        ValueError: something would be made, and left, in a file system that is not the plan's own; a mount on "/".
     """
     own = {"/": False}  # target -> is what lies there the plan's own?
     under = 0
     if root is not None:
-        for step in as_root(root).steps():
+        for step in _steps(as_root(root), users):
             yield _placed(step, own, under or steps.AS_ROOT, users)
             under = steps.IN_ROOT
     for mount in mounts:
-        for step in mount.steps():
+        if getattr(mount, "target", None) == "/":
+            raise ValueError(f"{mount}: what is mounted on / is seen by nobody whose root it is not: use root=")
+        for step in _steps(mount, users):
             yield _placed(step, own, under | (steps.CREATE if create else 0), users)
     if root is not None:
         yield plan.pivot_root()
@@ -65,17 +68,24 @@ def as_root(root: PathLike | Furniture) -> Furniture:
     return root
 
 
+def _steps(mount: Furniture, users: bool) -> Iterable[Step]:
+    if isinstance(mount, ThrowAway):
+        return mount.steps(locked=users or not procfs.in_first_user_namespace())
+    return mount.steps()
+
+
 def _placed(step: Step, own: dict[str, bool], where: int, users: bool) -> Step:
     """A step with what its place asks for."""
     if step.b is None or step.op < steps.FS or step.op == steps.PIVOT:
         return step
     flags = step.flags | where
     path = os.path.normpath(os.fsdecode(step.b))
-    ours = own[_cover(path, own)] and where != steps.AS_ROOT
+    cover = _cover(path, own)
+    ours = own[cover] and where != steps.AS_ROOT
     if ours:
-        flags |= steps.CREATE
+        flags |= steps.CREATE | len(os.fsencode(cover)) << steps.OWN_SHIFT
     elif step.op in _MAKING:
-        raise ValueError(f"{step} would stay behind: {_cover(path, own)} is no file system of this plan's own")
+        raise ValueError(f"{step} would stay behind: {cover} is no file system of this plan's own")
     if step.op == steps.FILE and ours and not flags & steps.RDONLY:
         flags |= steps.PLAIN
     elif step.op == steps.OVERLAY:

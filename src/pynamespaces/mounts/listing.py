@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 
 from pynamespaces import causes, procfs
 from pynamespaces._kernel import mount as kernel
@@ -97,21 +96,14 @@ def parse(text: str) -> builtins.list[Listed]:
             continue
         rows.append(
             Listed(
-                number, parent, (major, minor), unescape(words[3]), unescape(words[4]), tuple(words[5].split(",")),
-                unescape(rest[0]), unescape(rest[1]), tuple(rest[2].split(",")) if len(rest) > 2 else (),
+                number, parent, (major, minor), procfs.unescape(words[3]), procfs.unescape(words[4]),
+                tuple(words[5].split(",")),
+                procfs.unescape(rest[0]), procfs.unescape(rest[1]), tuple(rest[2].split(",")) if len(rest) > 2 else (),
                 _propagation("shared" in fields, "master" in fields, "unbindable" in fields),
                 fields.get("shared"), fields.get("master"),
             )
         )  # fmt: skip
     return _mark_hidden(rows)
-
-
-def unescape(text: str) -> str:
-    r"""Undo the kernel's escapes: ``\040`` is a space."""
-    if "\\" not in text:
-        return text
-    raw = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8) & 255]), os.fsencode(text))
-    return os.fsdecode(raw)
 
 
 def _field(word: str) -> tuple[str, int]:

@@ -96,8 +96,11 @@ def bind(
     flags = given | (steps.RECURSIVE if recursive else 0)
     step = Step(steps.BIND, f"bind({path} on {where})", flags=flags, a=os.fsencode(path), b=os.fsencode(where))
     return Mount(
-        _text("bind", path, where, read_only=read_only, recursive=(recursive, True)), where, (step,), held=idmap
-    )
+        _text(
+            "bind", path, where, read_only=read_only, nosuid=nosuid, nodev=nodev, noexec=noexec,
+            recursive=(recursive, True), idmap=(idmap, None),
+        ), where, (step,), held=idmap
+    )  # fmt: skip
 
 
 def tmpfs(
@@ -139,7 +142,10 @@ def tmpfs(
             words.append(f"{name}={options.number(name, given, 0, 2**32 - 2)}")
     flags = options.attributes({"read_only": read_only, "nosuid": nosuid, "nodev": nodev, "noexec": noexec})
     where = options.target(target)
-    text = _text("tmpfs", where, size=(size, None), read_only=read_only)
+    text = _text(
+        "tmpfs", where, size=(size, None), inodes=(inodes, None), uid=(uid, None), gid=(gid, None),
+        read_only=read_only, nosuid=nosuid, nodev=nodev, noexec=noexec,
+    )  # fmt: skip
     return _filesystem(text, "tmpfs", where, words, flags)
 
 
@@ -166,12 +172,13 @@ def proc(target: PathLike = "/proc", *, subset: str | None = None, hidepid: int 
         words.append("subset=pid")
     if hidepid is not None:
         allowed = (0, 1, 2, 4, "off", "noaccess", "invisible", "ptraceable")
-        if hidepid not in allowed or isinstance(hidepid, bool):
+        if hidepid not in allowed or type(hidepid) not in (int, str):
             raise ValueError(f"hidepid is one of {', '.join(map(str, allowed))}, got {hidepid!r}")
         words.append(f"hidepid={hidepid}")
     flags = steps.NOSUID | steps.NODEV | steps.NOEXEC
     where = options.target(target)
-    return _filesystem(_text("proc", where, subset=(subset, None)), "proc", where, words, flags)
+    text = _text("proc", where, subset=(subset, None), hidepid=(hidepid, None))
+    return _filesystem(text, "proc", where, words, flags)
 
 
 def sysfs(target: PathLike = "/sys", *, read_only: bool = False) -> Mount:
@@ -268,7 +275,9 @@ def file(target: PathLike, content: str | bytes, *, mode: int = 0o644, read_only
         mode: its permissions.
         read_only: writing to it fails with EROFS.
     """
-    data = content.encode() if isinstance(content, str) else bytes(content)
+    if not isinstance(content, (str, bytes)):
+        raise TypeError(f"content is str or bytes, got {content!r}")
+    data = content.encode() if isinstance(content, str) else content
     bits = int(options.mode(mode), 8)
     where = options.target(target)
     flags = steps.NOSUID | steps.NODEV | (steps.RDONLY if read_only else 0)
@@ -285,9 +294,12 @@ def directory(target: PathLike, *, mode: int = 0o755) -> Mount:
     return Mount(_text("directory", where), where, (step,))
 
 
-def symlink(target: PathLike, to: str) -> Mount:
+def symlink(target: PathLike, to: PathLike) -> Mount:
     """A symbolic link at `target` that says `to`, in a file system that this plan makes."""
     where = options.target(target)
+    to = os.fspath(to)
+    if not isinstance(to, str):
+        raise TypeError(f"a symbolic link says a str or a path, got {to!r}")
     if not to or "\0" in to:
         raise ValueError(f"a symbolic link says a path without NUL, got {to!r}")
     step = Step(steps.SYMLINK, f"symlink({to} at {where})", a=os.fsencode(to), b=os.fsencode(where))

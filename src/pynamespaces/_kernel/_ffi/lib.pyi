@@ -73,6 +73,7 @@ __all__ = [
     "PN_MOUNT_CREATE",
     "PN_MOUNT_IN_ROOT",
     "PN_MOUNT_MISSING_OK",
+    "PN_MOUNT_OWN_SHIFT",
     "PN_MOUNT_PLAIN",
     "PN_MOUNT_RECURSIVE",
     "PN_MOUNT_USERXATTR",
@@ -242,6 +243,7 @@ PN_MOUNT_RECURSIVE: Final[int]
 PN_MOUNT_MISSING_OK: Final[int]
 PN_MOUNT_PLAIN: Final[int]
 PN_MOUNT_USERXATTR: Final[int]
+PN_MOUNT_OWN_SHIFT: Final[int]
 PN_LOG: Final[int]
 PN_INIT_KEEP: Final[int]
 PN_INIT_RELEASE: Final[int]
