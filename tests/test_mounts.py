@@ -550,11 +550,12 @@ def test_mounts_race_with_a_link_that_is_swapped(tmp_path: Path) -> None:
     (root / "place").mkdir(parents=True)
     (root / "link").symlink_to(out)
     stop = threading.Event()
+    swaps = 0
 
     def swap() -> None:
-        for _ in range(1000):
-            if stop.is_set():
-                return
+        nonlocal swaps
+        while not stop.is_set():
+            swaps += 1
             os.rename(root / "place", root / "other")
             os.rename(root / "link", root / "place")
             os.rename(root / "place", root / "link")
@@ -564,7 +565,7 @@ def test_mounts_race_with_a_link_that_is_swapped(tmp_path: Path) -> None:
     thread.start()
     tried = mounted = 0
     try:
-        while thread.is_alive() and tried < 400:
+        while tried < 400 and not (mounted and swaps >= 1000):
             tried += 1
             try:
                 rows = Isolation(*USER, "mnt", root=root, mounts=[mounts.tmpfs("/place")]).call(_targets)
