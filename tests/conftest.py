@@ -112,7 +112,7 @@ def isolate(base: tuple[str, ...] = BASE) -> None:
         become_root(*base)
 
 
-def run_in_child(function: Callable[[], object], *, base: tuple[str, ...] | None = BASE) -> None:
+def run_in_child(function: Callable[[], object], *, base: tuple[str, ...] | None = BASE, check: bool = True) -> None:
     """Run a function in a forked child and raise what it raises here."""
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -129,7 +129,7 @@ def run_in_child(function: Callable[[], object], *, base: tuple[str, ...] | None
                 isolate(base)
             before = state()
             function()
-            if os.geteuid() == before["ids"][0][1]:
+            if check and os.geteuid() == before["ids"][0][1]:
                 check_unchanged(before)
         except pytest.skip.Exception as error:
             outcome = ("skipped", str(error))
@@ -180,6 +180,21 @@ def in_plain_child(test: Callable[..., Any]) -> Callable[..., None]:
     @functools.wraps(test)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         run_in_child(lambda: test(*args, **kwargs), base=None)
+
+    return wrapper
+
+
+def in_rootless_child(test: Callable[..., Any]) -> Callable[..., None]:
+    """Run this test in a child that an ordinary user made root of a user namespace, by `become_root`."""
+
+    @functools.wraps(test)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        def rootless() -> None:
+            drop_to_user()
+            become_root(*BASE)
+            run_in_child(lambda: test(*args, **kwargs), base=None)
+
+        run_in_child(rootless, base=None, check=False)
 
     return wrapper
 

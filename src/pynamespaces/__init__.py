@@ -14,6 +14,7 @@ Layout, from the floor up (imports only run downward):
     places, sets, isolation          where code can run: existing namespaces, or a description of new ones
     mounts                           what can be mounted inside: values, acts, a list
     store, entries, persistence      names, bind mounts, keepers
+    trials, doctor                   what this machine allows, tried; and where it does not, why
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from pynamespaces.blocks import Block as Block
     from pynamespaces.blocks import NotInABlock as NotInABlock
     from pynamespaces.clocks import ClockOffsets as ClockOffsets
+    from pynamespaces.doctor import Report as Report
+    from pynamespaces.doctor import doctor as doctor
     from pynamespaces.entries import Stale as Stale
     from pynamespaces.handles import Namespace as Namespace
     from pynamespaces.handles import NotANamespace as NotANamespace
@@ -70,9 +73,11 @@ _LAZY = {
     "PidFd": "pidfds",
     "Place": "places",
     "Popen": "processes",
+    "Report": "doctor",
     "Saved": "persistence",
     "Stale": "entries",
     "become_root": "rootless",
+    "doctor": "doctor",
     "enter": "targets",
     "forget": "persistence",
     "mounts": "mounts",
@@ -103,10 +108,12 @@ __all__ = [
     "PidFd",
     "Place",
     "Popen",
+    "Report",
     "RestoreError",
     "Saved",
     "Stale",
     "become_root",
+    "doctor",
     "enter",
     "forget",
     "mounts",

@@ -264,13 +264,16 @@ class Unshare(Block):
 
         frame = self._unshare(flags)
         opened: list[Namespace] = []
+        init = bool(flags & ways.PID and self._init)
+        followed = False
         try:
             if flags & ways.TIME:  # offsets freeze with the first process inside, our init
                 self._furnish(flags, (steps.CLOCKS,))
-            if flags & ways.PID and self._init:
+            if init:
                 frame.generation = inits.generation()
                 frame.init = inits.start(below=_elsewhere())
                 ways.follow_init(frame.init)
+                followed = True
             self._furnish(flags, None)
             fds = ways.open_homes(flags)
             for position, flag in enumerate(flag for flag in sched.ORDER if flag & flags):
@@ -283,9 +286,11 @@ class Unshare(Block):
         except BaseException as error:
             for namespace in opened:
                 namespace.close()
+            if init and not followed:
+                frame.stay(ways.PID)
             ways.leave(frame)
             if isinstance(error, OSError) and not isinstance(error, NamespaceError):
-                raise causes.refused(error, "init (PID 1 of the new pid namespace)") from None
+                raise ways.refused(error.errno or 0, "unshare(pid), init (PID 1 of the new pid namespace)") from None
             raise
         return frame, NamespaceSet._adopt(opened, Kind(self._missing(flags)))
 
@@ -343,8 +348,7 @@ def _require_init(namespace: Namespace, frame: ways.Frame) -> None:
         frame.init = inits.start(new=False)
     except OSError as error:
         name = namespace.id.text(namespace.kind)
-        hint = "its PID 1 has ended, and the kernel lets no process into such a namespace any more"
-        raise refusal(error.errno or 0, step=f"first process in {name}", hint=hint) from None
+        raise refusal(error.errno or 0, step=f"first process in {name}", hint=causes.DEAD_INIT) from None
 
 
 def _warn_in_event_loop() -> None:

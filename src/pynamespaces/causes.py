@@ -1,4 +1,4 @@
-"""Why the kernel refuses: the one source of diagnosis for every error of the library.
+"""Why the kernel refuses: the one source of diagnosis, for every error of the library and for `doctor`.
 
 Each probe looks for one cause and says what it found and what to change, or None: nothing here is guessed from the
 errno alone.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from pynamespaces import capabilities, procfs
+from pynamespaces import capabilities, kinds, mount_causes, procfs
 from pynamespaces._kernel import sched
 from pynamespaces.errors import NamespaceError, refusal
 from pynamespaces.kinds import TABLE, Row
@@ -18,6 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+_CAP_SYS_ADMIN = capabilities.number("sys_admin")
+_USER = kinds.row("user")
+
 
 def refused(error: OSError, step: str, *, filename: str | None = None, hint: str | None = None) -> NamespaceError:
     """The kernel's refusal of a step, with the cause where one is found."""
@@ -25,17 +28,20 @@ def refused(error: OSError, step: str, *, filename: str | None = None, hint: str
     return refusal(number, step=step, filename=filename, hint=hint or why(number, step))
 
 
-def why(number: int, step: str, said: str = "") -> str | None:
+def why(number: int, step: str, said: str = "", *, users: bool = False) -> str | None:
     """The cause that was found for the refusal of a step, in words; None where none was.
 
     Args:
         number: the errno.
         step: the step's name; the kinds in its parentheses are looked at.
         said: the kernel's own words about a mount.
+        users: it was taken in a new user namespace, by its root: what this thread may do itself is not the cause.
     """
     if "too revealing" in said:
-        return too_revealing(step)
+        return mount_causes.too_revealing(step)
     rows = _rows_of(step)
+    if users and not any(row.name == "user" for row in rows):
+        rows = (*rows, _USER)
     for probe in _PROBES.get(number, ()):
         found = probe(step, rows)
         if found is not None:
@@ -48,37 +54,47 @@ def other_threads(step: str, rows: Iterable[Row]) -> str | None:
     if not any(row.alone for row in rows) or sched.alone():
         return None
     names = procfs.describe_threads() or "threads that /proc does not show"
-    return f"this process has other threads: {names}"
+    return f"this process has other threads: {names}; do it before they start, or use run, call or executor"
 
 
 def limit_reached(step: str, rows: Iterable[Row]) -> str | None:
     """A limit in /proc/sys/user that is 0 or used up, here or in an ancestor (namespaces(7))."""
     for row in rows:
-        path = f"/proc/sys/user/max_{row.name}_namespaces"
-        text = procfs.read_text(path)
-        if text is not None and text.strip() == "0":
-            return f"{path} is 0: no {row.name} namespace may be made here; raise that sysctl"
+        if _sysctl(f"user/max_{row.name}_namespaces") == "0":
+            return _no_namespaces(row)
     names = [row.name for row in rows]
     if not names:
         return None
     depth = " (or 32 are nested already)" if {"user", "pid"} & set(names) else ""
-    limits = ", ".join(
-        f"max_{name}_namespaces = {(procfs.read_text(f'/proc/sys/user/max_{name}_namespaces') or '?').strip()}"
-        for name in names
+    limits = ", ".join(f"max_{name}_namespaces = {_sysctl(f'user/max_{name}_namespaces') or '?'}" for name in names)
+    return (
+        f"a limit in /proc/sys/user is used up, here or in an ancestor{depth}: {limits}; end what holds namespaces, or "
+        "raise it"
     )
-    return f"a limit in /proc/sys/user is used up, here or in an ancestor{depth}: {limits}"
+
+
+def _no_namespaces(row: Row) -> str:
+    name = f"user.max_{row.name}_namespaces"
+    return f"sysctl {name} is 0: no {row.name} namespace may be made here; raise it (sysctl -w {name}=...)"
 
 
 def userns_switched_off(step: str, rows: Iterable[Row]) -> str | None:
     """A distribution's switch against user namespaces of ordinary users."""
-    if not any(row.name == "user" for row in rows) and "uid_map" not in step:
-        return None
-    if _sysctl("kernel/unprivileged_userns_clone") == "0":
-        return "sysctl kernel.unprivileged_userns_clone is 0 (Debian's switch): set it to 1"
-    if _sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
+    if sched.has_capability(_CAP_SYS_ADMIN) and procfs.in_first_user_namespace():
+        return None  # neither is for root
+    users = any(row.name == "user" for row in rows) or "uid_map" in step
+    if users and _sysctl("kernel/unprivileged_userns_clone") == "0":
         return (
-            "sysctl kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu's switch): set it to 0, or give the "
-            "program an AppArmor profile with 'userns,'"
+            "sysctl kernel.unprivileged_userns_clone is 0 (Debian's switch): set it to 1 "
+            "(sysctl -w kernel.unprivileged_userns_clone=1)"
+        )
+    # Ubuntu lets the namespace be made, and refuses what its root then does.
+    inside = sched.has_capability(_CAP_SYS_ADMIN) and not procfs.in_first_user_namespace()
+    if (users or inside) and _sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return (
+            "sysctl kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu's switch): set it to 0 "
+            "(sysctl -w kernel.apparmor_restrict_unprivileged_userns=0), or give the program an AppArmor profile with "
+            "'userns,'"
         )
     return None
 
@@ -87,10 +103,17 @@ def chrooted(step: str, rows: Iterable[Row]) -> str | None:
     """A chroot, in which no user namespace can be made (user_namespaces(7))."""
     if not any(row.name == "user" for row in rows) or not step.startswith(("unshare", "clone")):
         return None
+    return _in_chroot()
+
+
+def _in_chroot() -> str | None:
     points = [target for target, _ in procfs.mount_points()]
     if not points or "/" in points:
         return None
-    return "this thread is in a chroot, where no user namespace can be made; use pivot_root(2) instead"
+    return (
+        "this thread is in a chroot (its / is no mount point), where no user namespace can be made; use pivot_root(2) "
+        "instead"
+    )
 
 
 def unmapped(step: str, rows: Iterable[Row]) -> str | None:
@@ -103,23 +126,24 @@ def unmapped(step: str, rows: Iterable[Row]) -> str | None:
             continue
         ranges = [tuple(map(int, line.split())) for line in text.splitlines()]
         if not any(first <= own < first + count for first, _, count in ranges):
-            return f"{name} {own} is not mapped in this user namespace"
+            return f"{name} {own} is not mapped in this user namespace; map it, or become one that is"
     return None
 
 
 def missing_capability(step: str, rows: Iterable[Row]) -> str | None:
     """CAP_SYS_ADMIN (and CAP_SYS_CHROOT for mnt) that this thread lacks."""
     rows = tuple(rows)
-    if rows and all(row.name == "user" for row in rows) and step.startswith(("unshare", "clone")):
-        return None
+    if any(row.name == "user" for row in rows) and not step.startswith("setns"):
+        return None  # made in the same call, or before, it gives all of them
     wanted = ["net_admin" if step.startswith("ioctl(SIOCGSKNS)") else "sys_admin"]
-    if any(row.name == "mnt" for row in rows):
+    if step.startswith("setns") and any(row.name == "mnt" for row in rows):
         wanted.append("sys_chroot")
     lacking = [f"CAP_{name.upper()}" for name in wanted if not sched.has_capability(capabilities.number(name))]
     if not lacking:
         return None
     link = _readlink("/proc/thread-self/ns/user") or "its user namespace"
-    return f"uid {os.geteuid()} has no {' and no '.join(lacking)} in {link}"
+    found = f"uid {os.geteuid()} has no {' and no '.join(lacking)} in {link}"
+    return found if step.startswith("setns") else f"{found}; be root, or use run or call with 'user' among the kinds"
 
 
 def foreign_owner(step: str, rows: Iterable[Row]) -> str | None:
@@ -135,87 +159,49 @@ def seccomp(step: str, rows: Iterable[Row]) -> str | None:
     text = procfs.read_text("/proc/thread-self/status") or ""
     for line in text.splitlines():
         if line.startswith("Seccomp:") and line.split()[1] == "2":
+            found = "a seccomp filter is in force, as container runtimes install it"
+            name = step.partition("(")[0]
+            if name in _HARMLESS and _errno_of(_HARMLESS[name]) in (errno.EPERM, errno.ENOSYS):
+                found = f"a seccomp filter refuses {name}(2), as container runtimes' do"
+            return f"{found}: allow the call (docker run --security-opt seccomp=unconfined, or --cap-add SYS_ADMIN)"
+    return None
+
+
+#: Calls that change nothing, and that the kernel itself answers otherwise than by EPERM or ENOSYS.
+_HARMLESS: dict[str, Callable[[], None]] = {"unshare": lambda: sched.unshare(0), "setns": lambda: sched.setns(-1, 0)}
+
+
+def _errno_of(call: Callable[[], None]) -> int | None:
+    try:
+        call()
+    except OSError as error:
+        return error.errno
+    return 0
+
+
+def too_old(step: str, rows: Iterable[Row]) -> str | None:
+    """A kernel without a kind: it says EINVAL (namespaces(7)), and /proc has no link of that name."""
+    for row in rows:
+        if os.path.isdir("/proc/thread-self/ns") and not os.path.lexists(f"/proc/thread-self/ns/{row.name}"):
             return (
-                "a seccomp filter is in force, as container runtimes install it: allow the call "
-                "(docker run --security-opt seccomp=unconfined, or --cap-add SYS_ADMIN)"
+                f"this kernel ({os.uname().release}) has no {row.name} namespaces: Linux {row.since} has them, where "
+                "it was built with them"
             )
     return None
 
 
-def masked_proc(step: str, rows: Iterable[Row]) -> str | None:
-    """A /proc with parts mounted over: a fresh one would reveal them (mount_too_revealing)."""
-    if not step.startswith("mount(proc"):
-        return None
-    return too_revealing(step) if any(path.startswith("/proc/") for path, _ in procfs.mount_points()) else None
+def no_such_call(step: str, rows: Iterable[Row]) -> str | None:
+    """A kernel older than the call."""
+    return f"this kernel ({os.uname().release}) does not have the call; it takes a newer one"
 
 
-def too_revealing(step: str) -> str:
-    """A fresh proc or sysfs would show what is masked, or let write what is read-only (mount_too_revealing)."""
-    top = "/sys" if step.startswith("mount(sysfs") else "/proc"
-    masks = [path for path, _ in procfs.mount_points() if path.startswith(f"{top}/")]
-    if any(path == top and "ro" in options for path, options in procfs.mount_points()):
-        return f"{top} is read-only here, and the kernel lets no fresh one be written to: read_only=True"
-    return f"parts of {top} are masked ({', '.join(masks[:3])}), and the kernel will not reveal them by a fresh one"
-
-
-#: What an ordinary user can mount only in a new namespace of that kind.
-_MOUNT_NEEDS = {"proc": "pid", "sysfs": "net", "mqueue": "ipc", "cgroup2": "cgroup"}
-#: What can be mounted in any user namespace (FS_USERNS_MOUNT).
-_MOUNTS = ("tmpfs", "ramfs", "devpts", "overlay", "devices", "fuse", "binfmt_misc", "bpf", "erofs")
-
-
-def mount_needs(step: str, rows: Iterable[Row]) -> str | None:
-    """A file system that a user namespace's root may not mount, or not here (user_namespaces(7))."""
-    if not step.startswith("mount("):
-        return None
-    fstype, on, _ = step[6:].partition(" on ")
-    kind = _MOUNT_NEEDS.get(fstype)
-    if kind is not None and on:
-        return f"in a user namespace {fstype} goes with a new {kind} namespace only: add {kind!r} to the kinds"
-    return f"{fstype} can be mounted in the first user namespace only" if on and fstype not in _MOUNTS else None
-
-
-def locked_mounts(step: str, rows: Iterable[Row]) -> str | None:
-    """Mounts below a source, which another user namespace keeps together (mount_namespaces(7))."""
-    verb, _, rest = step.partition("(")
-    source = rest.rpartition(" on ")[0]
-    if verb not in ("bind", "overlay") or not any(
-        path.startswith(source.rstrip("/") + "/") and path != source for path, _ in procfs.mount_points()
-    ):
-        return None
-    way = "bind it with recursive=True" if verb == "bind" else "mounts.throw_away() copies around them"
-    return f"mounts below {source} are locked in this user namespace, and may not be left out: {way}"
-
-
-def not_mounted(step: str, rows: Iterable[Row]) -> str | None:
-    """umount(2) of what is no mount point, or of one that came from another user namespace."""
-    if not step.startswith("umount("):
-        return None
-    path = step[7:-1]
-    if any(path == point for point, _ in procfs.mount_points()):
-        return f"{path} was inherited from another user namespace, and is locked"
-    return f"{path} is no mount point"
-
-
-def mount_in_use(step: str, rows: Iterable[Row]) -> str | None:
-    """umount(2) of what is in use."""
-    return "somebody has files open or a cwd below it; lazy=True detaches it" if step.startswith("umount(") else None
-
-
-def shared_root(step: str, rows: Iterable[Row]) -> str | None:
-    """pivot_root(2) where / is shared with peers."""
-    if not step.startswith("pivot_root"):
-        return None
-    if any(path == "/" and "shared" in options for path, options in procfs.mount_points()):
-        return "/ is a shared mount, which pivot_root(2) refuses: make it private or slave first"
-    return None
+#: No process can be made in a pid namespace whose PID 1 has ended (pid_namespaces(7), ENOMEM).
+DEAD_INIT = "the pid namespace's PID 1 has ended, and the kernel lets no process into such a namespace any more"
 
 
 def no_such_init(step: str, rows: Iterable[Row]) -> str | None:
     """A pid namespace whose PID 1 has ended."""
-    if any(row.name == "pid" for row in rows) or "process" in step or step.startswith("clone"):
-        return "PID 1 of the pid namespace has ended, and the kernel lets no process into such a namespace any more"
-    return None
+    return DEAD_INIT if any(row.name == "pid" for row in rows) or step.startswith(("clone", "fork")) else None
 
 
 def nested_pid(step: str, rows: Iterable[Row]) -> str | None:
@@ -236,21 +222,93 @@ def descriptors(step: str, rows: Iterable[Row]) -> str | None:
     return f"the limit of open files is {soft} (hard limit {hard}): close some, or raise RLIMIT_NOFILE"
 
 
+def idmap_helper(name: str) -> str | None:
+    """newuidmap(1) or newgidmap(1), which give away subordinate ids: missing, or without the right to.
+
+    Args:
+        name: "uid" or "gid".
+    """
+    import shutil
+
+    program = f"new{name}map"
+    path = shutil.which(program)
+    if path is None:
+        return f"more {name}s than one's own take CAP_SET{name.upper()}, or {program}: install uidmap or shadow-utils"
+    if not os.stat(path).st_mode & 0o4000 and "security.capability" not in os.listxattr(path):
+        return f"{path} is neither set-user-ID nor has file capabilities: install it anew, or chmod u+s"
+    return None
+
+
+def no_subids(name: str) -> str:
+    """A user without subordinate ids in /etc/subuid or /etc/subgid (subuid(5))."""
+    return f"give uid {os.geteuid()} some: usermod --add-sub{name}s 100000-165535 {_login()}"
+
+
+def _login() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return "USER"
+
+
+#: The trace of `become_root`.
+NO_WAY_BACK = "become_root is one way: a process cannot leave a user namespace again (setns(2))"
+
+
+def parted(threads: str) -> str:
+    """The trace of the first mnt block in a process with other threads."""
+    return (
+        f"the first mnt block parts this thread's cwd, root and umask from those of {threads}, for good (unshare(2), "
+        "CLONE_FS): os.chdir() in one no longer moves the other"
+    )
+
+
+def circumstances() -> tuple[str, ...]:
+    """What was found here that makes the kernel refuse something; for `doctor`."""
+    found: list[str | None] = []
+    if not sched.alone():
+        names = procfs.describe_threads() or "threads that /proc does not show"
+        found.append(f"this process has other threads: {names}")
+    found.append(missing_capability("setns", ()))
+    found.append(userns_switched_off("unshare(user)", (_USER,)))
+    found += [_no_namespaces(row) for row in TABLE if _sysctl(f"user/max_{row.name}_namespaces") == "0"]
+    found.append(_in_chroot())
+    found.append(unmapped("unshare(user)", (_USER,)))
+    found.append(seccomp("", ()))
+    found.append(mount_causes.masked_proc("mount(proc", ()))
+    if mount_causes.is_shared("/"):
+        found.append(
+            "/ is a shared mount: what a new mnt namespace mounts reaches this one, unless it is made private or slave "
+            "(propagation=, which is private by default)"
+        )
+    found += [too_old("", (row,)) for row in TABLE]
+    return tuple([text for text in found if text is not None])
+
+
 _PROBES: dict[int, tuple[Callable[[str, Iterable[Row]], str | None], ...]] = {
     errno.EPERM: (
         userns_switched_off,
         chrooted,
         unmapped,
-        masked_proc,
-        mount_needs,
+        mount_causes.masked_proc,
+        mount_causes.mount_needs,
         missing_capability,
         foreign_owner,
         seccomp,
     ),
     errno.EACCES: (userns_switched_off, seccomp),
-    errno.ENOSYS: (seccomp,),
-    errno.EINVAL: (other_threads, nested_pid, locked_mounts, not_mounted, shared_root),
-    errno.EBUSY: (mount_in_use,),
+    errno.ENOSYS: (seccomp, no_such_call),
+    errno.EINVAL: (
+        too_old,
+        other_threads,
+        nested_pid,
+        mount_causes.locked_mounts,
+        mount_causes.not_mounted,
+        mount_causes.shared_root,
+    ),
+    errno.EBUSY: (mount_causes.mount_in_use,),
     errno.EUSERS: (other_threads, limit_reached),
     errno.ENOSPC: (limit_reached,),
     errno.ENOMEM: (no_such_init,),

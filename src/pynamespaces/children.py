@@ -16,7 +16,7 @@ import sys
 import threading
 import warnings
 
-from pynamespaces import idmaps, inits, kinds, launching, plan, ways
+from pynamespaces import causes, idmaps, inits, kinds, launching, plan, ways
 from pynamespaces._kernel import init, launch, pidfd, prctl, sched, steps
 from pynamespaces.errors import NamespaceError, refusal
 from pynamespaces.handles import Namespace
@@ -207,13 +207,12 @@ def _fork_inside(with_init: bool) -> None:
         try:
             inits.start(new=False)
         except OSError as error:
-            raise refusal(error.errno or 0, step="init (PID 1 of the new pid namespace)") from None
+            raise causes.refused(error, "init (PID 1 of the new pid namespace)") from None
     outer = os.getpid()
     try:
         pid = os.fork()
     except OSError as error:
-        hint = "PID 1 of the pid namespace has ended, and the kernel lets no process into such a namespace any more"
-        raise refusal(error.errno or 0, step="fork into the pid namespace", hint=hint) from None
+        raise causes.refused(error, "fork(pid)") from None
     if pid == 0:
         prctl.set_death_signal(signal.SIGKILL)
         return

@@ -13,6 +13,7 @@ COMMANDS = {
     "tour": ("pynamespaces.tour", "walk through the kinds on this machine and prove each"),
     "run": ("pynamespaces.cli_run", "run a command in new namespaces, as unshare(1) does"),
     "enter": ("pynamespaces.cli_enter", "run a command in existing namespaces, as nsenter(1) does"),
+    "doctor": ("pynamespaces.cli_doctor", "try what this machine allows, and say why where it does not"),
 }
 
 

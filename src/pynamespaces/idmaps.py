@@ -206,15 +206,12 @@ def _write_by_helper(pid: int, name: str, ranges: tuple[Range, ...]) -> None:
     path = shutil.which(program)
     step = f"{program} {pid}"
     if path is None:
-        hint = f"more {name}s than one's own take CAP_SET{name.upper()}, or {program}: install uidmap or shadow-utils"
-        raise NotPermitted(1, f"{program} is not installed", step=step, hint=hint)
+        raise NotPermitted(1, f"{program} is not installed", step=step, hint=causes.idmap_helper(name))
     numbers = [str(number) for item in ranges for number in item]
     done = subprocess.run([path, str(pid), *numbers], check=False, capture_output=True, text=True)
     if done.returncode != 0:
-        cause = None
-        if not os.stat(path).st_mode & 0o4000 and "security.capability" not in os.listxattr(path):
-            cause = f"{path} is neither set-user-ID nor has file capabilities"
-        raise NotPermitted(1, done.stderr.strip() or f"exit status {done.returncode}", step=step, hint=cause)
+        text = done.stderr.strip() or f"exit status {done.returncode}"
+        raise NotPermitted(1, text, step=step, hint=causes.idmap_helper(name))
 
 
 def _sub(name: str, own: int) -> tuple[Range, ...]:
@@ -237,6 +234,6 @@ def _sub(name: str, own: int) -> tuple[Range, ...]:
             95,
             f"/etc/sub{name} has no ids for this user",
             step=f"read /etc/sub{name}",
-            hint=f"usermod --add-sub{name}s",
+            hint=causes.no_subids(name),
         )
     return tuple(found)

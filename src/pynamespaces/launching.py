@@ -100,7 +100,7 @@ def _run(
     except BaseException as error:
         failed = started.go(abandon=True)
         if failed not in (0, -125) and started.failed < len(order):  # it had failed before we could write
-            raise plan.refused(order[started.failed], -failed, started.said) from error
+            raise plan.refused(order[started.failed], -failed, started.said, users=bool(flags & _USER)) from error
         raise
     answer = started.go()
     if dumpable == 1 and prctl.dumpable() != 1:
@@ -112,8 +112,8 @@ def _run(
         raise Failure(where, -answer)
     if where in launch.PHASES:
         step = launch.PHASES[where]
-        raise refusal(-answer, step=step, hint=causes.why(-answer, step))
-    raise plan.refused(order[where], -answer, started.said)
+        raise refusal(-answer, step=step, hint=causes.why(-answer, step, users=bool(flags & _USER)))
+    raise plan.refused(order[where], -answer, started.said, users=bool(flags & _USER))
 
 
 def executables(argv0: bytes, path: str | None) -> tuple[bytes, ...]:

@@ -240,7 +240,7 @@ def carry_out(step: Step, *, in_child: bool = False) -> None:
         raise refused(step, -answer, said[0] if said else "")
 
 
-def refused(step: Step, errno: int, said: str = "") -> NamespaceError:
-    """The refusal of a step: with what the file system said, or the cause that is found."""
-    hint = causes.why(errno, str(step), said)
+def refused(step: Step, errno: int, said: str = "", *, users: bool = False) -> NamespaceError:
+    """The refusal of a step: with what the file system said, and the cause that is found (`causes.why`)."""
+    hint = causes.why(errno, str(step), said, users=users)
     return refusal(errno, step=str(step), hint="; ".join(filter(None, [said, hint])) or None)

@@ -9,11 +9,17 @@ if TYPE_CHECKING:
     from pynamespaces.kinds import Row
 
 
+#: In a child that stands for its parent: the parent's other threads.
+parent_threads: list[tuple[int, str]] | None = None
+
+
 def threads() -> list[tuple[int, str]]:
     """The other threads of this process: (tid, name).
 
     From /proc/self/task, since the threading module does not know the threads of C libraries.
     """
+    if parent_threads is not None:
+        return parent_threads
     from _thread import get_native_id
 
     own = get_native_id()
@@ -50,7 +56,10 @@ def pid_of_pidfd(pidfd: int) -> int:
 
 def in_first_user_namespace() -> bool:
     """Is this thread in the user namespace that the machine booted with?  Its inode is a constant of the kernel."""
-    return os.stat("/proc/thread-self/ns/user").st_ino == 0xEFFFFFFD
+    try:
+        return os.stat("/proc/thread-self/ns/user").st_ino == 0xEFFFFFFD
+    except OSError:  # no /proc here
+        return False
 
 
 def mount_points() -> list[tuple[str, tuple[str, ...]]]:

@@ -62,7 +62,11 @@ def become_root(*kinds_: KindLike) -> None:
         elif row.kind is Kind.NET:
             plan.carry_out(plan.loopback())
         elif row.kind is Kind.PID:
-            ways.follow_init(inits.start())
+            try:
+                held = inits.start()
+            except OSError as error:
+                raise causes.refused(error, "init (PID 1 of the new pid namespace)") from None
+            ways.follow_init(held)
         elif row.kind is Kind.TIME:  # leaving a block moves this process's own clocks to the base, too
             _enter_time()
 

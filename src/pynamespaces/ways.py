@@ -57,6 +57,12 @@ class Frame:
         self.root = mount.open_directory(b"/")
         self.cwd = mount.open_directory(b".")
 
+    def stay(self, kind: int) -> None:
+        """Forget the way home from a kind that was not left after all."""
+        for _, fd in [pair for pair in self.homes if pair[0] == kind]:
+            os.close(fd)
+        self.homes = [pair for pair in self.homes if pair[0] != kind]
+
     def close(self) -> None:
         """Give up the way home."""
         for _, fd in self.homes:
@@ -115,8 +121,10 @@ def refused(errno: int, step: str) -> NamespaceError:
     """The refusal of a step of a block; where a capability is missing, with the ways that need none."""
     cause = causes.why(errno, step)
     if errno == 1:
-        ways = f"{ELSEWHERE} (NamespaceSet.at(name).run(...) for what was persisted); or become_root() first"
-        cause = f"{cause}; {ways}" if cause else f"blocks need CAP_SYS_ADMIN; {ways}"
+        ways = "or become_root() first"
+        if cause is None or not step.startswith("unshare"):
+            ways = f"{ELSEWHERE} (NamespaceSet.at(name).run(...) for what was persisted); {ways}"
+        cause = f"{cause or 'blocks need CAP_SYS_ADMIN'}; {ways}"
     return refusal(errno, step=step, hint=cause)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pynamespaces._kernel._ffi import ffi, lib
 from pynamespaces._kernel.answers import checked
 
@@ -9,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-EINVAL = 22
+EPERM, EINVAL, ENOSYS = 1, 22, 38
 _INTS = ffi.typeof("int[]")
 
 
@@ -45,7 +47,13 @@ def alone() -> bool:
     ``unshare(CLONE_THREAD)`` changes nothing and succeeds exactly then (unshare(2)); unlike a look
     at /proc/self/task it needs no /proc, and it is what the kernel asks for user and time.
     """
-    return lib.pn_unshare(lib.CLONE_THREAD) >= 0
+    answer = lib.pn_unshare(lib.CLONE_THREAD)
+    if answer in (-EPERM, -ENOSYS):  # a seccomp filter's word, not the kernel's
+        try:
+            return os.stat("/proc/self/task").st_nlink <= 3
+        except OSError:
+            return True
+    return answer >= 0
 
 
 def current(kind: int, *, for_children: bool = False) -> int:
