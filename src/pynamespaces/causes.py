@@ -143,7 +143,11 @@ def missing_capability(step: str, rows: Iterable[Row]) -> str | None:
         return None
     link = _readlink("/proc/thread-self/ns/user") or "its user namespace"
     found = f"uid {os.geteuid()} has no {' and no '.join(lacking)} in {link}"
-    return found if step.startswith("setns") else f"{found}; be root, or use run or call with 'user' among the kinds"
+    return (
+        found
+        if step.startswith("setns")
+        else f"{found}; be root, or use run, call or executor with 'user' among the kinds"
+    )
 
 
 def foreign_owner(step: str, rows: Iterable[Row]) -> str | None:
