@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BUILT := $(wildcard src/pynamespaces/_kernel/*.[ch] src/pynamespaces/_kernel/*.txt) setup.py pyproject.toml
 
-.PHONY: tour test lint typing bench docs dist clean
+.PHONY: tour test lint typing bench docs wheels clean
 
 tour: $(VENV)/installed
 	@$(BIN)/pynamespaces tour
@@ -28,10 +28,8 @@ bench: $(VENV)/installed
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build -n -T -W --keep-going -b html docs docs/_build/html
 
-dist: $(VENV)/installed-lint
-	$(BIN)/pip install --quiet build
-	rm -rf build dist
-	$(BIN)/python -m build
+wheels: $(VENV)/installed-package
+	@$(BIN)/python .ci/wheels
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info docs/_build benchmarks/build

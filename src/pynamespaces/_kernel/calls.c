@@ -1,8 +1,6 @@
 /* One short function per system call: >= 0, or -errno.  Nothing here allocates or keeps state. */
 #include "kernel.h"
 
-#include <linux/stat.h>
-
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
@@ -577,16 +575,4 @@ int pn_statmount(unsigned long long namespace, unsigned long long mount, unsigne
 int pn_mount_namespace_id(int fd, unsigned long long *out)
 {
     return sys3(__NR_ioctl, fd, NS_GET_MNTNS_ID, out);
-}
-
-/* The mount and the inode that a descriptor stands for. */
-int pn_mount_id(int fd, unsigned long long *out)
-{
-    struct statx found = {0};
-    int answer = sys5(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_INO | 0x1000 /* STATX_MNT_ID, Linux 5.8 */, &found);
-    if (answer < 0)
-        return answer;
-    __builtin_memcpy(&out[0], (char *)&found + 0x90 /* stx_mnt_id */, sizeof out[0]);
-    out[1] = found.stx_ino;
-    return 0;
 }
