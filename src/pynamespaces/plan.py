@@ -36,6 +36,11 @@ class Step:
         return self.what
 
 
+def with_flags(step: Step, flags: int) -> Step:
+    """The same step with these flags instead of its own."""
+    return Step(step.op, step.what, step.fd, step.fd2, flags, step.a, step.b, step.c, step.d)
+
+
 class Plan(tuple[Step, ...]):
     """The steps to a place, in order; prints one a line."""
 

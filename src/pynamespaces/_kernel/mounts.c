@@ -898,8 +898,17 @@ static long pivot(char *log)
     return answer < 0 ? answer : 0;
 }
 
+static int is_missing(const char *path)
+{
+    struct statx found;
+    return sys5(__NR_statx, AT_FDCWD, path, 0, 0, &found) == -ENOENT;
+}
+
 long pn_mount_step(const struct pn_step *step, char *log)
 {
+    if (step->flags & PN_MOUNT_MISSING_OK && (step->op == PN_STEP_BIND || step->op == PN_STEP_OVERLAY) &&
+        is_missing(step->a))
+        return 0;
     switch (step->op) {
     case PN_STEP_FS:
         return mount_fs(step, log);

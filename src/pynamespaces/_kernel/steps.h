@@ -37,7 +37,7 @@ enum pn_op {
 #define PN_MOUNT_AS_ROOT (1ULL << 33)    /* it is that root */
 #define PN_MOUNT_CREATE (1ULL << 34)     /* make what is missing of the target */
 #define PN_MOUNT_RECURSIVE (1ULL << 35)  /* a bind of a whole tree */
-#define PN_MOUNT_MISSING_OK (1ULL << 36) /* a mask of nothing is nothing */
+#define PN_MOUNT_MISSING_OK (1ULL << 36) /* what is not there needs no mask, copy or bind */
 #define PN_MOUNT_PLAIN (1ULL << 37)      /* a file written in place, not mounted */
 #define PN_MOUNT_USERXATTR (1ULL << 38)  /* an overlay of a user namespace that is not the first */
 #define PN_MOUNT_OWN_SHIFT 40            /* from here on: how much of the target is the mount point of a file

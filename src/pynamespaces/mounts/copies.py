@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
+from pynamespaces import plan
+from pynamespaces._kernel import steps
 from pynamespaces.mounts import listing, options, trees
 from pynamespaces.values import value
 
@@ -51,7 +53,8 @@ class ThrowAway:
         if around:  # an overlay may not have its upper directory in a lower one
             below[str(self.upper)] = ""
         for mount in self._parts(self.target, below) if locked or around else self._layers(below):
-            yield from mount.steps()
+            for step in mount.steps():  # what is gone by then is none the less a copy
+                yield step if mount.target == self.target else plan.with_flags(step, step.flags | steps.MISSING_OK)
 
     def _layers(self, below: dict[str, str]) -> Iterator[Mount]:
         """An overlay, which has not the mounts below its directory in it, and then each of those in its place."""

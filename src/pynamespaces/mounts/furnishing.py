@@ -96,7 +96,7 @@ def _placed(step: Step, own: dict[str, bool], where: int, users: bool) -> Step:
         own[path] = (step.c in _OWN or step.op == steps.DEVICES) and not flags & steps.RDONLY
     elif step.op not in _MAKING:
         own[path] = False
-    return Step(step.op, step.what, step.fd, step.fd2, flags, step.a, step.b, step.c, step.d)
+    return plan.with_flags(step, flags)
 
 
 def _cover(path: str, own: dict[str, bool]) -> str:
