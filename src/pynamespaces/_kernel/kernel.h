@@ -2,6 +2,7 @@
 #ifndef PN_KERNEL_H
 #define PN_KERNEL_H
 
+#include "errand.h"
 #include "launch.h"
 #include "steps.h"
 #include "sys.h"
@@ -86,6 +87,9 @@ int pn_step_in_child(int op, int fd, int fd2, unsigned long long flags, const ch
 
 /* network.c */
 long pn_add_address(const char *device, int family, int prefix, const char *bytes);
+
+/* errand.c */
+int pn_errand(struct pn_errand *errand);
 
 /* mounts.c */
 long pn_mount_step(const struct pn_step *step, char *log);

@@ -169,16 +169,7 @@ class Launch:
         return array
 
     def _steps(self, todo: Sequence[Step]) -> Any:
-        if not todo:
-            return ffi.NULL
-        array = self._keep(ffi.new("struct pn_step[]", len(todo)))
-        for cell, step in zip(array, todo, strict=True):
-            cell.op, cell.fd, cell.fd2, cell.flags = step.op, step.fd, step.fd2, step.flags
-            for name in ("a", "b", "c", "d"):
-                text = getattr(step, name)
-                if text is not None:
-                    setattr(cell, name, self._text(text))
-        return array
+        return steps.array(todo, self._alive)
 
 
 def watch(image: int, watched: int) -> int:

@@ -6,7 +6,10 @@ from pynamespaces._kernel._ffi import ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
+
+    from pynamespaces.plan import Step
 
 JOIN = lib.PN_STEP_JOIN
 UNSHARE = lib.PN_STEP_UNSHARE
@@ -98,3 +101,19 @@ def text(log: Any) -> str:
     """What a step's log has, as one line."""
     said = ffi.string(log, lib.PN_LOG)
     return said.decode(errors="replace") if isinstance(said, bytes) else said
+
+
+def array(todo: Sequence[Step], alive: list[Any]) -> Any:
+    """Steps as C reads them; what must live as long as the array is appended to `alive`."""
+    if not todo:
+        return ffi.NULL
+    cells = ffi.new("struct pn_step[]", len(todo))
+    alive.append(cells)
+    for cell, step in zip(cells, todo, strict=True):
+        cell.op, cell.fd, cell.fd2, cell.flags = step.op, step.fd, step.fd2, step.flags
+        for name in ("a", "b", "c", "d"):
+            given = getattr(step, name)
+            if given is not None:
+                alive.append(ffi.from_buffer("char[]", given + b"\0"))
+                setattr(cell, name, alive[-1])
+    return cells

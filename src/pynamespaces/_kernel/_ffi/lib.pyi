@@ -26,6 +26,10 @@ __all__ = [
     "FSCONFIG_CMD_CREATE",
     "FSCONFIG_SET_FLAG",
     "FSCONFIG_SET_STRING",
+    "IFF_NO_PI",
+    "IFF_TAP",
+    "IFF_TUN",
+    "IFF_VNET_HDR",
     "MNT_DETACH",
     "MOUNT_ATTR_NOATIME",
     "MOUNT_ATTR_NODEV",
@@ -52,6 +56,11 @@ __all__ = [
     "PIDFD_THREAD",
     "PN_COPY",
     "PN_DIRECT",
+    "PN_ERRAND_HOLD",
+    "PN_ERRAND_NONE",
+    "PN_ERRAND_OPEN",
+    "PN_ERRAND_SOCKET",
+    "PN_ERRAND_TAP",
     "PN_FAILED_CLONE",
     "PN_FAILED_CWD",
     "PN_FAILED_EXEC",
@@ -112,6 +121,7 @@ __all__ = [
     "pn_current",
     "pn_differ",
     "pn_enter",
+    "pn_errand",
     "pn_fchdir",
     "pn_fsconfig",
     "pn_fsmount",
@@ -249,6 +259,15 @@ PN_INIT_KEEP: Final[int]
 PN_INIT_RELEASE: Final[int]
 PN_IF_ALLOWED: Final[int]
 PN_INIT_END: Final[int]
+PN_ERRAND_NONE: Final[int]
+PN_ERRAND_HOLD: Final[int]
+PN_ERRAND_SOCKET: Final[int]
+PN_ERRAND_OPEN: Final[int]
+PN_ERRAND_TAP: Final[int]
+IFF_TUN: Final[int]
+IFF_TAP: Final[int]
+IFF_NO_PI: Final[int]
+IFF_VNET_HDR: Final[int]
 PN_STACK: Final[int]
 PN_DIRECT: Final[int]
 PN_HELPER: Final[int]
@@ -321,3 +340,4 @@ def pn_keeper_spawn(image: int, fds: _Text, count: int, /) -> int: ...
 def pn_launch_start(launch: _Out, /) -> int: ...
 def pn_launch_go(launch: _Out, abandon: int, /) -> int: ...
 def pn_watcher_spawn(image: int, watched: int, /) -> int: ...
+def pn_errand(errand: _Out, /) -> int: ...
