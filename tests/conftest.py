@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from pynamespaces import kinds, plan
+from pynamespaces.pytest_labs import lab, two_hosts  # noqa: F401 (fixtures)
 from pynamespaces.rootless import become_root
 
 NAMES = ("mnt", "uts", "ipc", "net", "pid_for_children", "user", "cgroup", "time_for_children")

@@ -18,9 +18,9 @@ TREE = Path(__file__).parent.parent / "src" / "pynamespaces"
 #: From the floor up; a module imports, when it is imported, only what stands before it.
 ORDER = """
     values _kernel kinds ids errors capabilities procfs mount_causes causes pidfds handles pids clocks plan inits
-    ways blocks idmaps launching places sets mounts processes children remote workers calls isolation store keeper
-    removal entries persistence targets rootless trials doctor __init__ shell cli_run cli_enter cli_doctor tour cli
-    __main__
+    errands ways blocks idmaps launching places sets mounts processes children remote workers calls isolation store
+    keeper removal entries persistence targets rootless trials doctor __init__ net pytest_labs shell
+    cli_run cli_enter cli_doctor tour cli __main__
 """.split()  # noqa: SIM905
 
 

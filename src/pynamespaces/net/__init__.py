@@ -1,0 +1,45 @@
+"""Networks: namespaces as hosts, joined by wires.  ``pip install 'pynamespaces[net]'``.
+
+with net.wire(web, db, addresses=("10.0.0.1/24", "10.0.0.2/24")):
+    server = net.listen(web, ("10.0.0.1", 80))
+    db.run(["curl", "http://10.0.0.1/"])
+"""
+
+from importlib.util import find_spec as _find_spec
+
+if _find_spec("pyroute2") is None:
+    raise ImportError("pynamespaces.net needs pyroute2: pip install 'pynamespaces[net]'")
+
+from pynamespaces.net.hosts import Host
+from pynamespaces.net.labs import Lab
+from pynamespaces.net.links import End, Link, dummy, ipvlan, macvlan, supports
+from pynamespaces.net.networks import Network
+from pynamespaces.net.routes import Route, forward, route
+from pynamespaces.net.sockets import bind, connect, listen, open_connection, socket, start_server
+from pynamespaces.net.switches import Switch, switch
+from pynamespaces.net.wires import Wire, wire
+
+__all__ = [
+    "End",
+    "Host",
+    "Lab",
+    "Link",
+    "Network",
+    "Route",
+    "Switch",
+    "Wire",
+    "bind",
+    "connect",
+    "dummy",
+    "forward",
+    "ipvlan",
+    "listen",
+    "macvlan",
+    "open_connection",
+    "route",
+    "socket",
+    "start_server",
+    "supports",
+    "switch",
+    "wire",
+]
