@@ -9,7 +9,7 @@ A value is checked when it is made; it is mounted by the steps of a plan, in a t
 """
 
 from pynamespaces.mounts.acts import Mounted, mount, pivot_root, propagate, unmount
-from pynamespaces.mounts.copies import Change, changes, throw_away
+from pynamespaces.mounts.copies import Change, changes, discard, throw_away
 from pynamespaces.mounts.furnishing import furnish
 from pynamespaces.mounts.listing import Listed, list  # noqa: A004 (mounts.list reads well)
 from pynamespaces.mounts.options import Propagation
@@ -45,6 +45,7 @@ __all__ = [
     "dev",
     "devpts",
     "directory",
+    "discard",
     "empty",
     "file",
     "furnish",

@@ -98,7 +98,7 @@ class ThrowAway:
             elif stat.S_ISDIR(found.st_mode):
                 yield from self._parts(entry, below)
             elif stat.S_ISREG(found.st_mode):
-                if copy is None or found.st_size > LARGEST:
+                if copy is None or found.st_size > LARGEST or not os.access(entry, os.R_OK):
                     yield _file(entry, found)
             elif not stat.S_ISLNK(found.st_mode):
                 yield trees.bind(entry, recursive=False)
@@ -133,8 +133,8 @@ def throw_away(target: PathLike = "/", *, upper: PathLike | None = None) -> Thro
 
     Args:
         target: an absolute path; "/" is meant for ``Isolation(root=throw_away())``.
-        upper: an empty directory where the changes stay, for `changes`; on a file system that an overlay can
-            write to (not itself an overlay).
+        upper: an empty directory where the changes stay, for `changes`, until `discard`; on a file system that an
+            overlay can write to (not itself an overlay).
     """
     return ThrowAway(options.target(target), None if upper is None else options.source(upper))
 
@@ -145,6 +145,7 @@ class Change:
 
     path: str
     what: Literal["changed", "removed"]  #: changed is also what is new
+    now: str | None = None  #: where it lies, as it was left; None where it was removed
 
     def __str__(self) -> str:
         return f"{'-' if self.what == 'removed' else '+'} {self.path}"
@@ -155,53 +156,69 @@ def changes(upper: PathLike) -> list[Change]:
 
     It is compared with what is there now.  Who may not read a directory of the upper one does not see its changes.
     """
-    found: dict[str, Literal["changed", "removed"]] = {}
+    found: dict[str, Change] = {}
     for kind, look in ((CHANGES, _overlaid), (COPIES, _copied)):
         top = os.path.join(os.fspath(upper), kind)
         for name in sorted(os.listdir(top)) if os.path.isdir(top) else ():
-            found.update(look(os.path.join(top, name), _unescape(name)))
-    return [Change(path, found[path]) for path in sorted(found)]
+            found.update({change.path: change for change in look(os.path.join(top, name), _unescape(name))})
+    return [found[path] for path in sorted(found)]
 
 
-def _overlaid(top: str, base: str) -> Iterator[tuple[str, Literal["changed", "removed"]]]:
+def discard(upper: PathLike) -> None:
+    """Remove an upper directory with all in it: overlay leaves directories there that are closed to their owner.
+
+    Raises:
+        OSError: something in it belongs to another user (EPERM).
+    """
+    import shutil
+
+    for directory, subdirectories, _ in os.walk(upper):
+        for name in subdirectories:
+            path = os.path.join(directory, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
+    shutil.rmtree(upper)
+
+
+def _overlaid(top: str, base: str) -> Iterator[Change]:
     """What an overlay's upper directory says (the kernel's Documentation/filesystems/overlayfs.rst)."""
     was = _lstat(base)
     if was is not None and stat.S_IMODE(os.stat(top).st_mode) != stat.S_IMODE(was.st_mode):
-        yield base, "changed"
+        yield Change(base, "changed", top)
     for entry, path in _walk(top, base):
         now, before = os.lstat(entry), _lstat(path)
         if stat.S_ISCHR(now.st_mode) and now.st_rdev == 0:
-            yield path, "removed"
+            yield Change(path, "removed")
         elif before is None or not stat.S_ISDIR(now.st_mode) or _looks(now) != _looks(before):
-            yield path, "changed"
+            yield Change(path, "changed", entry)
         if stat.S_ISDIR(now.st_mode) and before is not None and stat.S_ISDIR(before.st_mode) and _opaque(entry):
             for name in set(os.listdir(path)) - set(os.listdir(entry)):
-                yield os.path.join(path, name), "removed"
+                yield Change(os.path.join(path, name), "removed")
 
 
-def _copied(top: str, base: str) -> Iterator[tuple[str, Literal["changed", "removed"]]]:
+def _copied(top: str, base: str) -> Iterator[Change]:
     """How a copied directory differs from the original; the directories in it are mount points."""
     original = set(os.listdir(base)) if os.path.isdir(base) else set()
     for name in sorted(original - set(os.listdir(top))):
         if os.path.join(base, name) not in top:  # where the upper directory itself is
-            yield os.path.join(base, name), "removed"
+            yield Change(os.path.join(base, name), "removed")
     for name in sorted(os.listdir(top)):
         entry, path = os.path.join(top, name), os.path.join(base, name)
         now, before = os.lstat(entry), _lstat(path)
         if os.path.isdir(os.path.join(top, "..", "..", CHANGES, _escape(path))):
             continue  # an overlay's mount point, though the original may be gone by now
         if before is None:
-            yield path, "changed"
-            for _, inside in _walk(entry, path):
-                yield inside, "changed"
+            yield Change(path, "changed", entry)
+            for file, inside in _walk(entry, path):
+                yield Change(inside, "changed", file)
         elif stat.S_IFMT(now.st_mode) != stat.S_IFMT(before.st_mode):
             if not (now.st_size == 0 and stat.S_ISREG(now.st_mode)):  # the mount point of a socket, pipe or device
-                yield path, "changed"
-        elif stat.S_ISREG(now.st_mode) and before.st_size <= LARGEST:
+                yield Change(path, "changed", entry)
+        elif stat.S_ISREG(now.st_mode) and before.st_size <= LARGEST and os.access(path, os.R_OK):
             if stat.S_IMODE(now.st_mode) != stat.S_IMODE(before.st_mode) or _content(entry) != _content(path):
-                yield path, "changed"
+                yield Change(path, "changed", entry)
         elif stat.S_ISLNK(now.st_mode) and os.readlink(entry) != os.readlink(path):
-            yield path, "changed"
+            yield Change(path, "changed", entry)
 
 
 def _walk(top: str, base: str) -> Iterator[tuple[str, str]]:
