@@ -37,8 +37,7 @@ class Mounted:
         """Unmount in reverse, busy or not (MNT_DETACH), and remove the mount points that were made."""
         while self._undo:
             self._undo.pop()()
-        self.targets.clear()
-        self.created.clear()
+        self.targets, self.created = [], []
 
     def __enter__(self) -> Self:
         return self
