@@ -14,8 +14,8 @@ ONE = [mounts.tmpfs("/mnt")]
 USR = [mounts.bind("/usr", read_only=True), mounts.tmpfs("/tmp")]
 LINKS = [mounts.symlink("/bin", "usr/bin"), mounts.symlink("/lib", "usr/lib"), mounts.symlink("/lib64", "usr/lib64")]
 SET = [*USR, *LINKS, mounts.dev(), mounts.bind("/etc", read_only=True), mounts.directory("/run")]
-BWRAP = """--unshare-user --unshare-pid --ro-bind /usr /usr --tmpfs /tmp --symlink usr/bin /bin --symlink usr/lib /lib
---symlink usr/lib64 /lib64 --proc /proc --dev /dev --ro-bind /etc /etc --dir /run /bin/true""".split()
+WORDS = """--unshare-user --unshare-pid --ro-bind /usr /usr --tmpfs /tmp --symlink usr/bin /bin --symlink usr/lib /lib
+--symlink usr/lib64 /lib64 --proc /proc --dev /dev --ro-bind /etc /etc --dir /run /bin/true"""
 
 
 def one() -> None:
@@ -46,7 +46,7 @@ def rows() -> Iterator[Row]:
     box = Isolation("user", "pid", "mnt", root=mounts.empty(), mounts=SET)
 
     def by_bwrap() -> float:
-        return timed(lambda: subprocess.run([bwrap, *BWRAP], check=True), 50)
+        return timed(lambda: subprocess.run([bwrap, *WORDS.split()], check=True), 50)
 
     def set_up() -> None:
         with unshare("mnt", root=mounts.empty(), mounts=[*SET, mounts.proc()]):
