@@ -149,7 +149,7 @@ class Namespace:
         row = None if kind is None else kinds.row(kind)
         name = os.fspath(path)
         try:
-            return from_fd(_open_nsfs(name), name, row)
+            return from_fd(open_nsfs(name), name, row)
         except NamespaceError:
             raise
         except OSError as error:
@@ -314,7 +314,8 @@ def from_fd(fd: int, name: str, row: Row | None = None, *, loud: bool = True) ->
     return Namespace._adopt(fd, found, loud=loud)
 
 
-def _open_nsfs(name: str) -> int:
+def open_nsfs(name: str) -> int:
+    """A descriptor of the namespace that a path leads to; NotANamespace if it is something else."""
     # O_PATH first: opening a FIFO or a device for reading may block or do things.
     probe = os.open(name, os.O_PATH | os.O_CLOEXEC)
     try:

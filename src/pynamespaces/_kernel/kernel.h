@@ -4,6 +4,7 @@
 
 #include "errand.h"
 #include "launch.h"
+#include "scan.h"
 #include "steps.h"
 #include "sys.h"
 #include <signal.h>

@@ -71,6 +71,8 @@ __all__ = [
     "PN_FAILED_SESSION",
     "PN_FAILED_STDIO",
     "PN_FAILED_UID",
+    "PN_HELD_PIDFD",
+    "PN_HELD_SOCKET",
     "PN_HELPER",
     "PN_HERE",
     "PN_IF_ALLOWED",
@@ -86,6 +88,7 @@ __all__ = [
     "PN_MOUNT_PLAIN",
     "PN_MOUNT_RECURSIVE",
     "PN_MOUNT_USERXATTR",
+    "PN_SCAN_FACTS",
     "PN_STACK",
     "PN_STEP_ADDRESS",
     "PN_STEP_BIND",
@@ -136,7 +139,9 @@ __all__ = [
     "pn_launch_start",
     "pn_leave",
     "pn_listmount",
+    "pn_listns",
     "pn_loopback_up",
+    "pn_mnt_next",
     "pn_mount",
     "pn_mount_id",
     "pn_mount_namespace_id",
@@ -149,6 +154,7 @@ __all__ = [
     "pn_nsfs_type",
     "pn_of",
     "pn_of_now",
+    "pn_open_by_id",
     "pn_open_tree",
     "pn_openat",
     "pn_pidfd_alive",
@@ -157,7 +163,13 @@ __all__ = [
     "pn_pidfd_reap",
     "pn_pidfd_send_signal",
     "pn_prctl",
+    "pn_relations",
     "pn_return",
+    "pn_scan_fds",
+    "pn_scan_list",
+    "pn_scan_mounts",
+    "pn_scan_socket",
+    "pn_scan_tasks",
     "pn_setdomainname",
     "pn_sethostname",
     "pn_setns",
@@ -282,6 +294,9 @@ PN_FAILED_GROUPS: Final[int]
 PN_FAILED_GID: Final[int]
 PN_FAILED_UID: Final[int]
 PN_FAILED_EXEC: Final[int]
+PN_SCAN_FACTS: Final[int]
+PN_HELD_SOCKET: Final[int]
+PN_HELD_PIDFD: Final[int]
 
 def pn_unshare(flags: int, /) -> int: ...
 def pn_setns(fd: int, kinds: int, /) -> int: ...
@@ -341,3 +356,16 @@ def pn_launch_start(launch: _Out, /) -> int: ...
 def pn_launch_go(launch: _Out, abandon: int, /) -> int: ...
 def pn_watcher_spawn(image: int, watched: int, /) -> int: ...
 def pn_errand(errand: _Out, /) -> int: ...
+def pn_scan_list(directory: int, path: _Text, numbers: _Out, count: int, /) -> int: ...
+def pn_scan_tasks(
+    proc: int, pids: _Out, tids: _Out, count: int, wanted: int, workers: int, tasks: _Out, /
+) -> int: ...
+def pn_scan_fds(
+    proc: int, pids: _Out, tids: _Out, count: int, workers: int, held: _Out, capacity: int, errors: _Out, /
+) -> int: ...
+def pn_scan_mounts(namespace: int, text: _Out, size: int, /) -> int: ...
+def pn_scan_socket(pidfd: int, fd: int, /) -> int: ...
+def pn_relations(fd: int, out: _Out, /) -> int: ...
+def pn_mnt_next(fd: int, previous: int, /) -> int: ...
+def pn_listns(last: int, kind: int, ids: _Out, count: int, /) -> int: ...
+def pn_open_by_id(id_: int, kind: int, inode: int, /) -> int: ...
