@@ -14,6 +14,7 @@ Layout, from the floor up (imports only run downward):
     places, sets, isolation          where code can run: existing namespaces, or a description of new ones
     mounts                           what can be mounted inside: values, acts, a list
     store, entries, persistence      names, bind mounts, keepers
+    discovery                        every namespace on the machine, and who holds it
     trials, doctor                   what this machine allows, tried; and where it does not, why
 """
 
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from pynamespaces.blocks import Block as Block
     from pynamespaces.blocks import NotInABlock as NotInABlock
     from pynamespaces.clocks import ClockOffsets as ClockOffsets
+    from pynamespaces.discovery import Census as Census
+    from pynamespaces.discovery import Found as Found
+    from pynamespaces.discovery import discover as discover
+    from pynamespaces.discovery.powers import can as can
     from pynamespaces.doctor import Report as Report
     from pynamespaces.doctor import doctor as doctor
     from pynamespaces.entries import Stale as Stale
@@ -61,8 +66,10 @@ if TYPE_CHECKING:
 #: What is imported at its first use: name -> module.
 _LAZY = {
     "Block": "blocks",
+    "Census": "discovery",
     "ChildDied": "remote",
     "ClockOffsets": "clocks",
+    "Found": "discovery",
     "IdMap": "idmaps",
     "Isolation": "isolation",
     "Namespace": "handles",
@@ -77,6 +84,8 @@ _LAZY = {
     "Saved": "persistence",
     "Stale": "entries",
     "become_root": "rootless",
+    "can": "discovery.powers",
+    "discover": "discovery",
     "doctor": "doctor",
     "enter": "targets",
     "forget": "persistence",
@@ -90,8 +99,10 @@ _LAZY = {
 __all__ = [
     "AlreadyExists",
     "Block",
+    "Census",
     "ChildDied",
     "ClockOffsets",
+    "Found",
     "IdMap",
     "Isolation",
     "Kind",
@@ -113,6 +124,8 @@ __all__ = [
     "Saved",
     "Stale",
     "become_root",
+    "can",
+    "discover",
     "doctor",
     "enter",
     "forget",

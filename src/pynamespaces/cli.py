@@ -13,6 +13,10 @@ COMMANDS = {
     "tour": ("pynamespaces.tour", "walk through the kinds on this machine and prove each"),
     "run": ("pynamespaces.cli_run", "run a command in new namespaces, as unshare(1) does"),
     "enter": ("pynamespaces.cli_enter", "run a command in existing namespaces, as nsenter(1) does"),
+    "ls": ("pynamespaces.cli_ls", "list namespaces, as lsns(8) does, and those that it does not find"),
+    "tree": ("pynamespaces.cli_tree", "draw which namespaces are below which"),
+    "show": ("pynamespaces.cli_show", "say all that is known of a namespace, a process or a saved name"),
+    "diff": ("pynamespaces.cli_show:diff", "say which namespaces two processes share"),
     "doctor": ("pynamespaces.cli_doctor", "try what this machine allows, and say why where it does not"),
 }
 
@@ -42,9 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     from importlib import import_module
 
-    module = import_module(COMMANDS[name][0])
+    where, _, function = COMMANDS[name][0].partition(":")
+    module = import_module(where)
     try:
-        status: int = module.main(rest)
+        status: int = getattr(module, function or "main")(rest)
         sys.stdout.flush()
         return status
     except BrokenPipeError:

@@ -99,6 +99,16 @@ def execute(place: Place, argv: list[str], name: str, **kwargs: Any) -> int:
     return code if code >= 0 else 128 - code
 
 
+def width() -> int | None:
+    """How wide the terminal is; None where the output is none."""
+    if not sys.stdout.isatty():
+        return None
+    try:
+        return os.get_terminal_size(1).columns
+    except OSError:
+        return None
+
+
 def complain(name: str, error: BaseException, status: int = OURS) -> int:
     """Say on stderr what went wrong."""
     text = error.args[0] if isinstance(error, KeyError) else error

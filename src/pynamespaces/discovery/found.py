@@ -52,7 +52,7 @@ class Found:
 
     kind: Kind
     id: NamespaceId
-    serial: int | None = None  #: the 64-bit id that is never used again; None before Linux 6.18, or where it was not told
+    serial: int | None = None  #: the 64-bit id that is never used again; None before Linux 6.18
     owner: NamespaceId | None = None  #: the owning user namespace; None: the initial one, or out of this thread's sight
     parent: NamespaceId | None = None  #: of user and pid
     owner_uid: int | None = None  #: who created it (user), or its owner, as a uid of the caller's user namespace

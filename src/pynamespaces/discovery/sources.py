@@ -12,7 +12,6 @@ from pynamespaces.discovery import keeping
 from pynamespaces.discovery.found import Bind
 from pynamespaces.discovery.gathering import FOR_CHILDREN, MNT, NET, PLACES, Gathering
 from pynamespaces.ids import NamespaceId
-from pynamespaces.mounts.listing import unescape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,8 +108,8 @@ def threads(gathering: Gathering) -> None:
         if pid == tid and started == gathering.facts[pid][8]:
             heads[pid] = scan.LINKS.unpack(found)
     for fact in scan.TASK.iter_unpack(out):
-        pid, tid, error, links = fact[0], fact[1], fact[2], fact[9]
-        if pid == tid or error or pid not in heads:
+        pid, tid, refused, links = fact[0], fact[1], fact[2], fact[9]
+        if pid == tid or refused or pid not in heads:
             continue
         own = scan.LINKS.unpack(links)
         for row, inode, head in zip(kinds.TABLE, own, heads[pid], strict=False):
@@ -328,7 +327,7 @@ def parse(text: str) -> list[tuple[str, str]]:
         before, dash, after = line.partition(" - ")
         words = before.split(" ")
         if dash and after.startswith("nsfs ") and len(words) > 4:
-            found.append((unescape(words[3]), unescape(words[4])))
+            found.append((procfs.unescape(words[3]), procfs.unescape(words[4])))
     return found
 
 
