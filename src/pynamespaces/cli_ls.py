@@ -10,12 +10,10 @@ from pynamespaces.kinds import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from pynamespaces.discovery import Census, Found
-
-#: Where a plain list looks: all that is not slow.
-QUICK = ("processes", "children", "threads", "kernel", "mounts", "owners", "names", "fds")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -47,11 +45,7 @@ def main(argv: Sequence[str]) -> int:
         return shell.complain("ls", error)
     census = discover([row.kind for row in kinds])
     if options.html:
-        from pynamespaces.discovery import page
-
-        with open(options.html, "w", encoding="utf-8") as file:
-            file.write(page.page(census))
-        return 0
+        return _write(options.html, census)
     rows: Sequence[Found] = census.rows if options.task is None else census.holding(options.task)
     if wanted is not None:
         rows = [row for row in rows if row.id.ino == wanted]
@@ -64,19 +58,29 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _print(census: Census, rows: Sequence[Found], options: object, names: tuple[str, ...]) -> None:
-    opt = vars(options)
-    if opt["json"]:
+def _write(path: str, census: Census) -> int:
+    from pynamespaces.discovery.page import page
+
+    try:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(page(census))
+    except OSError as error:
+        return shell.complain("ls", error)
+    return 0
+
+
+def _print(census: Census, rows: Sequence[Found], options: argparse.Namespace, names: tuple[str, ...]) -> None:
+    if options.json:
         import json
 
         body = [{name.lower(): cell for name, cell in tables.cells(row, census, names).items()} for row in rows]
         print(json.dumps({"namespaces": body}, indent=3))
         return
     placed = [("", row) for row in rows]
-    if opt["tree"] and not opt["list"]:
+    if options.tree and not options.list:
         chosen = set(rows)
-        placed = [(lines, row) for lines, row in tables.branches(census.tree(opt["tree"])) if row in chosen]
-    lines = tables.draw(placed, census, names, headings=not opt["noheadings"], raw=opt["raw"])
-    width = None if opt["notruncate"] or opt["raw"] else shell.width()
+        placed = [(lines, row) for lines, row in tables.branches(census.tree(options.tree)) if row in chosen]
+    lines = tables.draw(placed, census, names, headings=not options.noheadings, raw=options.raw)
+    width = None if options.notruncate or options.raw else shell.width()
     for line in lines:
         print(line if width is None else line[:width])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pynamespaces.discovery.trees import Branch
     from pynamespaces.kinds import KindLike
 
-    Key: TypeAlias = "int | str | NamespaceId | Namespace | tuple[Kind | str, NamespaceId | int]"
+    Key: TypeAlias = "int | str | Found | NamespaceId | Namespace | tuple[Kind | str, NamespaceId | int]"
     Source: TypeAlias = Literal[
         "processes", "children", "threads", "fds", "sockets", "pidfds", "kernel", "mounts", "owners", "names"
     ]
@@ -80,7 +80,8 @@ class Census:
         return len(self.rows)
 
     def __getitem__(self, key: Key) -> Found:
-        """The row of a namespace: by its id, inode number, text ("net:[4026531840]"), by (kind, id), or by a Namespace.
+        """The row of a namespace: by its id, inode number, text ("net:[4026531840]"), by (kind, id), by a Namespace, or by
+        another census's row.
 
         Raises:
             KeyError: it is not in this census.
@@ -94,7 +95,7 @@ class Census:
         """The same, or None."""
         kind: Kind | None = None
         serial: int | None = None
-        if isinstance(key, Namespace):
+        if isinstance(key, (Namespace, Found)):
             kind, serial, key = key.kind, key.serial, key.id
         elif isinstance(key, str):
             kind, key = NamespaceId.parse(key)

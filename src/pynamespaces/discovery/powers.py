@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 _DEEPEST = 33
 
 
-def can(process: Process, namespace: Namespace, /) -> frozenset[str]:
+class Capabilities(frozenset[str]):
+    """Names of capabilities; ``in`` takes a name as `Isolation` does ("net_admin", "CAP_NET_ADMIN") or its number."""
+
+    def __contains__(self, capability: object) -> bool:
+        if not isinstance(capability, (str, int)):
+            return False
+        return super().__contains__(capabilities.name(capabilities.number(capability)))
+
+
+def can(process: Process, namespace: Namespace, /) -> Capabilities:
     """The capabilities that a process would have over a namespace: ``"net_admin" in can(pid, blue)``.
 
     A process has its effective capabilities over what its own user namespace owns and over what is owned below that,
@@ -50,7 +59,7 @@ def can(process: Process, namespace: Namespace, /) -> frozenset[str]:
             os.close(held)
 
 
-def _walk(over: Namespace, home: Namespace, uid: int, effective: int) -> frozenset[str]:
+def _walk(over: Namespace, home: Namespace, uid: int, effective: int) -> Capabilities:
     """From the target's user namespace up to the process's, as the kernel's cap_capable does."""
     for _ in range(_DEEPEST):
         with over:
@@ -59,19 +68,25 @@ def _walk(over: Namespace, home: Namespace, uid: int, effective: int) -> frozens
             try:
                 above = over.parent()
             except PermissionError:  # the top, or as far up as can be seen: the process's is not on the way
-                return frozenset()
-            if above == home and over.owner_uid == uid:
+                return Capabilities()
+            if above == home and over.owner_uid == uid and _is_told(uid):
                 above.close()
                 return _names((1 << _count()) - 1)
         over = above
     over.close()
-    return frozenset()
+    return Capabilities()
 
 
 def _status(text: str) -> tuple[int, int]:
     """The effective uid and the effective capabilities."""
     found = {line.partition(":")[0]: line.partition(":")[2].split() for line in text.splitlines()}
-    return int((found.get("Uid") or [0, -1])[1]), int((found.get("CapEff") or ["0"])[0], 16)
+    return int((found.get("Uid") or ["", "-1"])[1]), int((found.get("CapEff") or ["0"])[0], 16)
+
+
+def _is_told(uid: int) -> bool:
+    """Is it one uid, and not the one that stands for all that this user namespace does not map (user_namespaces(7))?"""
+    nobody = procfs.read_text("/proc/sys/kernel/overflowuid")
+    return procfs.in_first_user_namespace() or uid != int(nobody or 65534)
 
 
 def _count() -> int:
@@ -80,5 +95,5 @@ def _count() -> int:
     return int(text) + 1 if text else len(capabilities.NAMES)
 
 
-def _names(mask: int) -> frozenset[str]:
-    return frozenset([capabilities.name(number) for number in range(64) if mask >> number & 1])
+def _names(mask: int) -> Capabilities:
+    return Capabilities([capabilities.name(number) for number in range(64) if mask >> number & 1])

@@ -214,8 +214,7 @@ def _pidfds(gathering: Gathering, pidfds: list[tuple[int, int]]) -> None:
     """Pidfds of processes that /proc does not show: of another pid namespace, or hidden (PIDFD_GET_*_NAMESPACE)."""
     with _Copies(gathering) as copies:
         for task, fd in pidfds:
-            text = procfs.read_text(f"{gathering.path}/{task}/fdinfo/{fd}") or "Pid:\t-1"
-            number = int(text.rpartition("\nPid:")[2].split()[0])
+            number = process_of_pidfd(procfs.read_text(f"{gathering.path}/{task}/fdinfo/{fd}") or "")
             if number < 0 or number in gathering.links or number in gathering.facts:
                 continue  # ended, or seen already
             found = copies.get(task, fd, pidfd.pidfd_getfd, "pidfds")
@@ -226,6 +225,15 @@ def _pidfds(gathering: Gathering, pidfds: list[tuple[int, int]]) -> None:
                     _of_pidfd(gathering, found, row.flag, (task, fd))
             finally:
                 os.close(found)
+
+
+def process_of_pidfd(text: str) -> int:
+    """The process that fdinfo of a pidfd tells: 0 if it is of another pid namespace, -1 if it has ended."""
+    for line in text.splitlines():
+        name, _, number = line.partition(":")
+        if name == "Pid" and number.strip().isdecimal():
+            return int(number)
+    return -1
 
 
 def _of_pidfd(gathering: Gathering, held: int, flag: int, holder: tuple[int, int]) -> None:
