@@ -80,7 +80,7 @@ class Census:
         return len(self.rows)
 
     def __getitem__(self, key: Key) -> Found:
-        """The row of a namespace: by its id, inode number, text ("net:[4026531840]"), (kind, id), Namespace or another row.
+        """The row of a namespace: by its id, inode number, text ("net:[4026531840]"), (kind, id), Namespace or row.
 
         Raises:
             KeyError: it is not in this census.
