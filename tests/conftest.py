@@ -25,6 +25,8 @@ from pynamespaces import kinds, plan
 from pynamespaces.pytest_labs import lab, two_hosts  # noqa: F401 (fixtures)
 from pynamespaces.rootless import become_root
 
+pytest_plugins = ["pytester"]
+
 NAMES = ("mnt", "uts", "ipc", "net", "pid_for_children", "user", "cgroup", "time_for_children")
 IS_ROOT = os.geteuid() == 0
 #: What an ordinary user's child can come back to.

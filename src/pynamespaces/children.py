@@ -59,7 +59,8 @@ class Child:
 
     def close(self) -> None:
         self.sock.close()
-        os.close(self.pidfd)
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
 
 
 def start(place: Place, main: Callable[[socket.socket], None]) -> Child:
@@ -67,6 +68,20 @@ def start(place: Place, main: Callable[[socket.socket], None]) -> Child:
 
     Raises:
         NamespaceError: a step to the place was refused; the child is gone.
+    """
+    child = fork(place)
+    if child.pid == 0:
+        _child(child.sock, main)
+    return child
+
+
+def fork(place: Place) -> Child:
+    """os.fork, with the child inside a place: in the child, pid is 0 and the socket is the one to the parent.
+
+    The child is a copy of everything, so it ends by `leave`, which unwinds nothing.
+
+    Raises:
+        NamespaceError: in the parent: a step to the place was refused; the child is gone.
     """
     todo = place.plan()
     ways.frames()  # a spent thread starts nothing
@@ -79,9 +94,11 @@ def start(place: Place, main: Callable[[socket.socket], None]) -> Child:
         with _Quiet(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
             pid = os.fork()
-            if pid == 0:
-                ours.close()
-                _child(todo, theirs, main, signal.SIGKILL if die and in_main else 0)
+        if pid == 0:
+            ours.close()
+            os.close(image)
+            _arrive_inside(todo, theirs, signal.SIGKILL if die and in_main else 0)
+            return Child(0, -1, theirs)
         theirs.close()
         held = pidfd.pidfd_open(pid)
         child = Child(pid, held, ours)
@@ -102,7 +119,8 @@ def start(place: Place, main: Callable[[socket.socket], None]) -> Child:
         theirs.close()
         raise
     finally:
-        os.close(image)
+        if pid != 0:
+            os.close(image)
 
 
 def send(sock: socket.socket, data: bytes) -> None:
@@ -150,9 +168,8 @@ def _arrive(child: Child, todo: Sequence[Step]) -> None:
             return
 
 
-def _child(todo: Sequence[Step], sock: socket.socket, main: Callable[[socket.socket], None], death: int) -> NoReturn:
-    """Everything that the child does; it never returns, so that nothing of the parent's is unwound twice."""
-    status = 1
+def _arrive_inside(todo: Sequence[Step], sock: socket.socket, death: int) -> None:
+    """The child's way to its place; where that is refused, the parent is told and the child is gone."""
     try:
         if death:
             prctl.set_death_signal(death)
@@ -162,6 +179,17 @@ def _child(todo: Sequence[Step], sock: socket.socket, main: Callable[[socket.soc
             send(sock, b"E" + pickle.dumps(error))
             os._exit(1)
         send(sock, b"R")
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _child(sock: socket.socket, main: Callable[[socket.socket], None]) -> NoReturn:
+    """Everything that the child does; it never returns, so that nothing of the parent's is unwound twice."""
+    status = 1
+    try:
         main(sock)
         status = 0
     except BaseException:
@@ -169,7 +197,7 @@ def _child(todo: Sequence[Step], sock: socket.socket, main: Callable[[socket.soc
 
         traceback.print_exc()
     finally:
-        _leave(status)
+        leave(status)
 
 
 def _go(todo: Sequence[Step], sock: socket.socket) -> None:
@@ -236,7 +264,7 @@ def _close_all() -> None:
             pass
 
 
-def _leave(status: int) -> NoReturn:
+def leave(status: int) -> NoReturn:
     """End: what is measured is saved and what was printed is flushed, nothing else is."""
     coverage = sys.modules.get("coverage")
     try:

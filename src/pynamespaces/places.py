@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
+    from pynamespaces.children import Child
     from pynamespaces.plan import Plan
     from pynamespaces.processes import Popen
     from pynamespaces.workers import Executor
@@ -75,6 +76,18 @@ class Place:
         from pynamespaces import calls
 
         return calls.apply(self, function, args, kwargs, timeout=timeout, start=start)
+
+    def fork(self) -> Child:
+        """os.fork with the child inside, for programs that go on in both: pid is 0 in the child, as os.fork has it.
+
+        Whoever goes on in the child ends it by ``children.leave(status)``; everything of the parent's is in it twice.
+
+        Returns:
+            what holds the child and the socket to it; in the child, the socket to the parent.
+        """
+        from pynamespaces import children
+
+        return children.fork(self)
 
     def executor(self, max_workers: int = 1, *, start: Literal["fork", "spawn"] = "fork") -> Executor:
         """A `concurrent.futures.Executor` whose workers live inside: a call costs a message, not a fork."""
