@@ -236,7 +236,7 @@ def _fork_inside(with_init: bool) -> None:
             inits.start(new=False)
         except OSError as error:
             raise causes.refused(error, "init (PID 1 of the new pid namespace)") from None
-    outer = os.getpid()
+    others = _others()  # now: the child may mount another /proc over this one
     try:
         pid = os.fork()
     except OSError as error:
@@ -244,8 +244,11 @@ def _fork_inside(with_init: bool) -> None:
     if pid == 0:
         prctl.set_death_signal(signal.SIGKILL)
         return
-    del outer
-    _close_all()
+    for fd in others:
+        try:
+            os.close(fd)
+        except OSError:
+            pass
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code < 0:
         signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
@@ -253,15 +256,16 @@ def _fork_inside(with_init: bool) -> None:
     os._exit(code if code >= 0 else 128 - code)
 
 
-def _close_all() -> None:
-    """A process that only waits keeps nobody's pipes open."""
-    os.closerange(0, 3)
+def _others() -> list[int]:
+    """The descriptors that a process which only waits has no use for: so that it keeps nobody's pipes open."""
+    found = [0, 1, 2]
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         try:
             if int(name) > 2 and "pidfd" not in os.readlink(f"/proc/self/fd/{name}"):
-                os.close(int(name))
-        except OSError:
+                found.append(int(name))
+        except OSError:  # the one that listed them
             pass
+    return found
 
 
 def leave(status: int) -> NoReturn:

@@ -141,7 +141,7 @@ def test_does_not():
     result.stdout.re_match_lines(
         [
             r"test_it.py::test_leaks",
-            r".*NamespaceLeakWarning: threads that the test started are still inside.*: left-behind \(tid \d+, (net|mnt)\)",
+            r".*NamespaceLeakWarning: threads that the test started.*: left-behind \(tid \d+, (net|mnt)\)",
         ]
     )
     result = project(text, "-o", "namespaces_leak=error")
