@@ -38,6 +38,8 @@ from pynamespaces.pytest_plugin.fixtures import (
     utsns,
 )
 
+from pynamespaces.pytest_labs import lab, two_hosts  # isort: skip
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -49,11 +51,13 @@ __all__ = [
     "cgroupns",
     "ipcns",
     "isolation",
+    "lab",
     "make_netns",
     "mntns",
     "netns",
     "pidns",
     "timens",
+    "two_hosts",
     "userns",
     "utsns",
 ]
@@ -119,7 +123,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         running.begin(session.config, asked)
 
 
-_FIXTURES = frozenset([*__all__]) - {"NamespaceLeakWarning"}
+_FIXTURES = frozenset(__all__) - {"NamespaceLeakWarning", "lab", "two_hosts"}
 
 
 def _wish_of(item: pytest.Item) -> Wish | None:
