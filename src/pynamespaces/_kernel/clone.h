@@ -5,6 +5,14 @@
 
 #include "sys.h"
 
+/* No stack protector (it reads TLS) and no sanitizer in what runs without a C library. */
+#if defined(__clang__)
+#define FREESTANDING __attribute__((no_sanitize("address", "undefined"), no_stack_protector))
+#else
+#define FREESTANDING __attribute__((no_sanitize("address", "undefined"), optimize("no-stack-protector", \
+                     "no-tree-loop-distribute-patterns", "O2"), noinline))
+#endif
+
 /* struct clone_args of 5.7 (88 bytes), spelt out: older headers lack its tail. */
 struct pn_clone_args {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;

@@ -22,14 +22,6 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-/* No stack protector (it reads TLS) and no sanitizer in what runs without a C library. */
-#if defined(__clang__)
-#define FREESTANDING __attribute__((no_sanitize("address", "undefined"), no_stack_protector))
-#else
-#define FREESTANDING __attribute__((no_sanitize("address", "undefined"), optimize("no-stack-protector", \
-                     "no-tree-loop-distribute-patterns", "O2"), noinline))
-#endif
-
 enum { PARENT_FD = 3, IMAGE_FD = 4, LISTEN_FD = 3, KEPT_FD = 4, SIGSET_BYTES = 8 };
 
 FREESTANDING static void reap(void)
@@ -164,6 +156,8 @@ __attribute__((used, visibility("hidden"))) FREESTANDING void pn_init_main(long 
 {
     if (stack[0] > 1 && ((char **)stack)[2][0] == 'w')
         run_watcher();
+    if (stack[0] > 1 && ((char **)stack)[2][0] == 'r')
+        pn_run_relay();
     if (stack[0] > 1)
         run_keeper(stack[0] - 1);
     sys2(__NR_prctl, PR_SET_NAME, "namespaces-init");

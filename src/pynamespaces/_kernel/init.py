@@ -41,3 +41,8 @@ def spawn_keeper(image: int, listening: int, kept: list[int]) -> None:
     """Start a process that is nobody's child, holds `kept` and gives it to who asks on the socket."""
     fds = [listening, *kept]
     checked(lib.pn_keeper_spawn(image, pack(f"={len(fds)}i", *fds), len(fds)), "clone3")
+
+
+def spawn_relay(image: int, control: int, first: int, second: int) -> None:
+    """Start a process that is nobody's child and passes frames between two packet sockets, as `control` tells it."""
+    checked(lib.pn_relay_spawn(image, control, first, second), "clone3")

@@ -103,6 +103,14 @@ long pn_mount_step(const struct pn_step *step, char *log);
 int pn_init_spawn(int image, int kinds, int below, int *pidfd);
 int pn_keeper_spawn(int image, const char *fds, int count);
 
+/* relay.c */
+struct pn_weather {
+    uint64_t delay, jitter; /* nanoseconds */
+    uint64_t loss;          /* of 2^32 */
+};
+void pn_run_relay(void);
+int pn_relay_spawn(int image, int control, int first, int second);
+
 struct pn_spawn {
     int image, parent, error;
 };

@@ -17,6 +17,7 @@ from pynamespaces.net.networks import Network
 from pynamespaces.net.routes import Route, forward, route
 from pynamespaces.net.sockets import bind, connect, listen, open_connection, socket, start_server
 from pynamespaces.net.switches import Switch, switch
+from pynamespaces.net.weather import Weather, has_netem
 from pynamespaces.net.wires import Wire, wire
 
 __all__ = [
@@ -27,11 +28,13 @@ __all__ = [
     "Network",
     "Route",
     "Switch",
+    "Weather",
     "Wire",
     "bind",
     "connect",
     "dummy",
     "forward",
+    "has_netem",
     "ipvlan",
     "listen",
     "macvlan",

@@ -78,6 +78,18 @@ def _attributes(name: str, mac: str | None, mtu: int | None) -> list[Any]:
     return attrs
 
 
+def link(index: int) -> Any:
+    """An interface, by its number: what to ask after."""
+    return _link(index=index)
+
+
+def set_master(index: int, name: str, master: int) -> Request:
+    """``ip link set NAME master …``."""
+    return Request(
+        f"ip link set {name} master {master}", netlink.NEWLINK, 0, _link(index=index, attrs=[("IFLA_MASTER", master)])
+    )
+
+
 def delete_link(index: int, name: str) -> Request:
     """``ip link delete``; fine if it is gone."""
     return Request(f"ip link delete {name}", netlink.DELLINK, 0, _link(index=index), (ENODEV,))

@@ -43,7 +43,9 @@ class Switch:
             return
         with Netlink(self.network) as there:
             there.do(messages.delete_group(PORTS))
-        self.release()
+        for wire in self.wires:
+            wire.close() if wire.by == "relay" else wire.release()
+        self.network.close()
 
     def release(self) -> None:
         """Let go of all networks: the interfaces go when those do, the bridge at once."""

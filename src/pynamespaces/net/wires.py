@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pynamespaces.net import links, messages
+from pynamespaces.net import weather as weathers
 from pynamespaces.net.links import End
 from pynamespaces.net.netlink import Netlink
+from pynamespaces.net.weather import CLEAR, Weather
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from pynamespaces.net.links import Addresses
     from pynamespaces.net.networks import Network, Where
+    from pynamespaces.net.relays import Relay
 
     T = TypeVar("T")
 
@@ -30,6 +33,9 @@ class Wire:
     def __init__(self, a: End, b: End) -> None:
         self.a = a
         self.b = b
+        self._weather = CLEAR
+        self._cut = False
+        self._relay: Relay | None = None
 
     @property
     def ends(self) -> tuple[End, End]:
@@ -46,6 +52,57 @@ class Wire:
         raise ValueError(f"{where!r} is at neither end of {self!r}")
 
     @property
+    def weather(self) -> Weather:
+        """What it does to frames, in each direction; set another one at any time, and it is in force.
+
+        Delay and loss are tc's (sch_netem) where the kernel has that.  Elsewhere the wire gets a relay, a process of
+        ours in the middle, when they are first asked for: interfaces, addresses, routes and connections stay.
+        """
+        return self._weather
+
+    @weather.setter
+    def weather(self, weather: Weather) -> None:
+        if not isinstance(weather, Weather):
+            raise TypeError(f"expected a Weather, got {weather!r}")
+        self._apply(weather, self._cut)
+        self._weather = weather
+
+    @property
+    def by(self) -> str:
+        """What makes its weather: "tc", or "relay" where the kernel has no netem, or "nothing"."""
+        if self._relay is not None:
+            return "relay"
+        return "tc" if self._cut or self._weather != CLEAR else "nothing"
+
+    def cut(self) -> None:
+        """Lose everything, silently, in both directions: links stay up, addresses and routes stay."""
+        self._apply(self._weather, True)
+        self._cut = True
+
+    def mend(self) -> None:
+        """Undo `cut`; the weather is what it was."""
+        self._apply(self._weather, False)
+        self._cut = False
+
+    @property
+    def is_cut(self) -> bool:
+        return self._cut
+
+    def _apply(self, weather: Weather, cut: bool) -> None:
+        if self.closed:
+            raise ValueError(f"this wire is closed: {self!r}")
+        netem = self._relay is None and weather.late and weathers.has_netem()
+        if weather.late and not netem and self._relay is None:
+            from pynamespaces.net.relays import Relay
+
+            self._relay = Relay(self.a, self.b)
+        if self._relay is not None:
+            self._relay.set(weather)
+        for end in self.ends:
+            with Netlink(end.network) as there:
+                there.do(*weathers.requests(end, weather, cut=cut, netem=netem))
+
+    @property
     def closed(self) -> bool:
         return self.a.network.namespace.closed
 
@@ -54,13 +111,16 @@ class Wire:
         if self.closed:
             return
         try:
-            with Netlink(self.a.network) as there:
-                there.do(messages.delete_link(self.a.index, self.a.name))
+            for end in self.ends if self._relay is not None else (self.a,):
+                with Netlink(end.network) as there:
+                    there.do(messages.delete_link(end.index, end.name))
         finally:
             self.release()
 
     def release(self) -> None:
-        """Let go of both networks: the interfaces go when those do."""
+        """Let go of both networks: the interfaces go when those do; a relay ends."""
+        if self._relay is not None:
+            self._relay.close()
         for end in self.ends:
             end.network.close()
 
@@ -71,7 +131,9 @@ class Wire:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Wire {self.a.name} of {self.a.network!r} to {self.b.name} of {self.b.network!r}>"
+        state = f", {self._weather!r} by {self.by}" if self.by != "nothing" else ""
+        cut = ", cut" if self._cut else ""
+        return f"<Wire {self.a.name} of {self.a.network!r} to {self.b.name} of {self.b.network!r}{state}{cut}>"
 
 
 def wire(
@@ -82,6 +144,7 @@ def wire(
     names: tuple[str | None, str | None] = (None, None),
     macs: tuple[str | None, str | None] = (None, None),
     mtu: int | None = None,
+    weather: Weather = CLEAR,
 ) -> Wire:
     """Join two networks by a veth pair: both ends are up, and their addresses can be used at once.
 
@@ -92,6 +155,7 @@ def wire(
         names: of the interfaces; by default the first free of eth0, eth1, …
         macs: by default random and locally administered.
         mtu: bytes; by default 1500.
+        weather: what it does to frames; see `Wire.weather`.
 
     Raises:
         ValueError: a bad name, MAC or address.
@@ -115,7 +179,14 @@ def wire(
             here.do(messages.delete_link(first.index, name_a))
             first.network.close()
             raise
-    return Wire(first, second)
+    made = Wire(first, second)
+    if weather != CLEAR:
+        try:
+            made.weather = weather
+        except BaseException:
+            made.close()
+            raise
+    return made
 
 
 def _peer(name: str, mac: str, mtu: int | None, network: Network) -> list[object]:
