@@ -36,9 +36,9 @@ class Held:
     __slots__ = ("fd", "loud", "shares")
 
     def __init__(self, fd: int, *, loud: bool) -> None:
-        self.fd = fd
-        self.loud = loud
-        self.shares = 1
+        self.fd: int = fd
+        self.loud: bool = loud
+        self.shares: int = 1
 
     def release(self) -> None:
         """Give one share back."""

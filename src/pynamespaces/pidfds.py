@@ -38,7 +38,7 @@ class PidFd:
         text = procfs.read_text(f"/proc/thread-self/fdinfo/{fd}")
         if text is not None and "\nPid:" not in text:
             raise ValueError(f"descriptor {fd} is not a pidfd")
-        self.pid = procfs.pid_of_pidfd(fd)  #: in this pid namespace, when it was opened
+        self.pid: int = procfs.pid_of_pidfd(fd)  #: in this pid namespace, when it was opened
         self._fd = fd
 
     @classmethod

@@ -45,6 +45,7 @@ class Popen(_Base):
         ValueError: preexec_fn (no Python runs in the child), an empty command.
     """
 
+    pid: int
     pidfd: PidFd  #: the process, held
 
     def __init__(

@@ -92,7 +92,7 @@ class Store:
 
     def __init__(self, path: str, *, make: bool) -> None:
         self.path = path
-        self.fd = -1
+        self.fd: int = -1
         self._make = make
 
     def __enter__(self) -> Self:

@@ -34,7 +34,7 @@ class Guide:
 
     def __init__(self, *, colour: bool) -> None:
         self.colour = colour
-        self.number = 0
+        self.number: int = 0
 
     def paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text

@@ -45,12 +45,12 @@ class Frame:
     __slots__ = ("cwd", "generation", "homes", "init", "kinds", "root")
 
     def __init__(self, kinds: int = 0) -> None:
-        self.kinds = kinds  # all that it is in, those included in which the thread was already
+        self.kinds: int = kinds  # all that it is in, those included in which the thread was already
         self.homes: list[tuple[int, int]] = []  # (kind, descriptor), in the order of going
-        self.root = -1
-        self.cwd = -1
-        self.init = -1
-        self.generation = 0
+        self.root: int = -1
+        self.cwd: int = -1
+        self.init: int = -1
+        self.generation: int = 0
 
     def remember_root(self) -> None:
         """Hold root and cwd: setns(mnt) moves both to the root of the namespace, also on the way back."""
