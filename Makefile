@@ -20,7 +20,9 @@ lint: $(VENV)/installed-lint
 
 typing: $(VENV)/installed-lint $(VENV)/installed-test
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
 	cd $(VENV) && bin/python -m mypy.stubtest pynamespaces._kernel._ffi
+	$(BIN)/python .ci/pyright
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(BENCH)

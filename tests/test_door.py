@@ -107,3 +107,9 @@ def test_modules_have_outgrown_nothing() -> None:
 def test_typed() -> None:
     assert (SOURCE / "py.typed").exists()
     assert os.access(SOURCE / "_kernel" / "_ffi" / "lib.pyi", os.R_OK)
+
+
+def test_the_typing_program_uses_the_whole_door() -> None:
+    program = Path(__file__).parent / "typing" / "door.py"
+    used = {node.id for node in ast.walk(ast.parse(program.read_text("utf-8"))) if isinstance(node, ast.Name)}
+    assert set(pynamespaces.__all__) <= used | {"mounts"}

@@ -8,9 +8,9 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from os import PathLike
-    from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
+    from typing import IO, Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
     from pynamespaces.children import Child
     from pynamespaces.plan import Plan
@@ -22,6 +22,44 @@ if TYPE_CHECKING:
     Arguments: TypeAlias = (
         "str | bytes | PathLike[str] | PathLike[bytes] | Sequence[str | bytes | PathLike[str] | PathLike[bytes]]"
     )
+    File: TypeAlias = "int | IO[Any] | None"
+
+    class PopenOptions(TypedDict, total=False):
+        """What `subprocess.Popen` takes, but for what decides whether its pipes are text, and preexec_fn."""
+
+        bufsize: int
+        executable: str | bytes | PathLike[str] | PathLike[bytes] | None
+        stdin: File
+        stdout: File
+        stderr: File
+        close_fds: bool
+        shell: bool
+        cwd: str | bytes | PathLike[str] | PathLike[bytes] | None
+        env: Mapping[str, str] | Mapping[bytes, bytes] | None
+        errors: str | None
+        restore_signals: bool
+        start_new_session: bool
+        pass_fds: Collection[int]
+        user: str | int | None
+        group: str | int | None
+        extra_groups: Sequence[str | int] | None
+        umask: int
+        pipesize: int
+        process_group: int | None
+        before_exec: Callable[[int], object] | None
+
+    class RunOptions(PopenOptions, total=False):
+        """What `subprocess.run` takes beyond that."""
+
+        input: str | bytes | None
+        capture_output: bool
+        timeout: float | None
+        check: bool
+
+else:
+
+    def overload(function: object) -> None:
+        """For type checkers alone."""
 
 
 class Place:
@@ -33,6 +71,22 @@ class Place:
         """The steps to there, in order; ``print(place.plan())`` shows them."""
         raise NotImplementedError
 
+    @overload
+    def run(
+        self, argv: Arguments, *, text: Literal[True], encoding: str | None = ..., **kwargs: Unpack[RunOptions]
+    ) -> subprocess.CompletedProcess[str]: ...
+    @overload
+    def run(
+        self, argv: Arguments, *, text: bool | None = ..., encoding: str, **kwargs: Unpack[RunOptions]
+    ) -> subprocess.CompletedProcess[str]: ...
+    @overload
+    def run(
+        self, argv: Arguments, *, text: Literal[False] | None = ..., encoding: None = ..., **kwargs: Unpack[RunOptions]
+    ) -> subprocess.CompletedProcess[bytes]: ...
+    @overload
+    def run(
+        self, argv: Arguments, *, text: bool | None, encoding: str | None = ..., **kwargs: Unpack[RunOptions]
+    ) -> subprocess.CompletedProcess[Any]: ...
     def run(self, argv: Arguments, **kwargs: Any) -> subprocess.CompletedProcess[Any]:
         """Run a command inside and wait for it: `subprocess.run` with its arguments.
 
@@ -43,7 +97,28 @@ class Place:
 
         return processes.run(self, argv, **kwargs)
 
-    def Popen(self, argv: Arguments, **kwargs: Any) -> Popen:  # noqa: N802 (subprocess's name)
+    @overload
+    def Popen(
+        self, argv: Arguments, *, text: Literal[True], encoding: str | None = ..., **kwargs: Unpack[PopenOptions]
+    ) -> Popen[str]: ...
+    @overload
+    def Popen(
+        self, argv: Arguments, *, text: bool | None = ..., encoding: str, **kwargs: Unpack[PopenOptions]
+    ) -> Popen[str]: ...
+    @overload
+    def Popen(
+        self,
+        argv: Arguments,
+        *,
+        text: Literal[False] | None = ...,
+        encoding: None = ...,
+        **kwargs: Unpack[PopenOptions],
+    ) -> Popen[bytes]: ...
+    @overload
+    def Popen(
+        self, argv: Arguments, *, text: bool | None, encoding: str | None = ..., **kwargs: Unpack[PopenOptions]
+    ) -> Popen[Any]: ...
+    def Popen(self, argv: Arguments, **kwargs: Any) -> Popen[Any]:
         """Start a command inside: a `subprocess.Popen` with ``.namespaces`` and ``.pidfd``."""
         from pynamespaces import processes
 

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from typing_extensions import TypeVar  # type checkers know it, installed or not
+
     from pynamespaces.places import Arguments, Place
 
-    _Base = subprocess.Popen[Any]
+    Text = TypeVar("Text", str, bytes, default=bytes)
 else:
-    _Base = subprocess.Popen
+    Text = str  # without typing, which is slow to import
 
 
-class Popen(_Base):
+class Popen(subprocess.Popen[Text]):
     """A command started in a place: `subprocess.Popen` with all that belongs to one, pipes, text, timeouts, ``with``.
 
     Never forks the interpreter: the child shares this process's memory until it execs, whatever its size, and threads
@@ -102,9 +104,10 @@ class Popen(_Base):
         start_new_session: bool,
         process_group: int,
     ) -> None:
-        words = _words(args, shell, executable)
+        words: list[bytes] = _words(args, shell, executable)
         program = words[0] if executable is None else os.fsencode(executable)
         environment = os.environ if env is None else env
+        envp: list[bytes]
         if env is None:
             envp = [name + b"=" + text for name, text in os.environb.items()]
         else:

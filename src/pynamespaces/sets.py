@@ -16,14 +16,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
-    from typing import Any, NoReturn, Self
+    from typing import NoReturn, Self, TypeVar, overload
 
     from pynamespaces.blocks import Block
     from pynamespaces.handles import PathLike
     from pynamespaces.kinds import KindLike
+    from pynamespaces.persistence import Persisted
     from pynamespaces.pidfds import Process
     from pynamespaces.plan import Plan
 
+    T = TypeVar("T")
+else:
+    from pynamespaces.places import overload
 
 _NONE = Kind(0)
 
@@ -216,7 +220,7 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
 
         persistence.persist(self, name, store=store)
 
-    def persisted(self, name: PathLike, /, *, store: PathLike | None = None) -> Any:
+    def persisted(self, name: PathLike, /, *, store: PathLike | None = None) -> Persisted:
         """A ``with`` block for whose length they are kept under a name."""
         from pynamespaces import persistence
 
@@ -251,7 +255,11 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         except (TypeError, ValueError):
             return False
 
-    def get(self, kind: object, default: Any = None, /) -> Any:
+    @overload
+    def get(self, kind: object, /) -> Namespace | None: ...
+    @overload
+    def get(self, kind: object, default: Namespace | T, /) -> Namespace | T: ...
+    def get(self, kind: object, default: object = None, /) -> object:
         """The namespace of a kind, or the default; never raises."""
         return self[kind] if kind in self else default  # type: ignore[index]  # noqa: SIM401
 

@@ -91,7 +91,7 @@ class Store:
     __slots__ = ("_make", "fd", "path")
 
     def __init__(self, path: str, *, make: bool) -> None:
-        self.path = path
+        self.path: str = path
         self.fd: int = -1
         self._make = make
 

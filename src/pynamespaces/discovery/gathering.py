@@ -71,10 +71,10 @@ class Gathering:
 
     def __init__(self, wanted: tuple[Row, ...], sources: Collection[str], proc: str = "/proc") -> None:
         self.wanted = wanted
-        self.flags = sum(row.flag for row in wanted)
+        self.flags: int = sum(row.flag for row in wanted)
         self.sources = sources
         self.path = proc
-        self.workers = scan.workers()
+        self.workers: int = scan.workers()
         self.notes: dict[Key, Note] = {}
         self.groups: dict[bytes, list[int]] = {}  #: processes by their links, as the scan wrote them
         self.links: dict[int, bytes] = {}  #: of every process that could be read
@@ -82,9 +82,9 @@ class Gathering:
         self.loose: dict[int, int] = {}  #: thread -> its process
         self.unasked: set[Key] = set()  #: of which no relations could be had
         self.missed: dict[tuple[str, str], int | None] = {}
-        self.device = 0
+        self.device: int = 0
         try:
-            self.proc = os.open(proc, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.proc: int = os.open(proc, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             self.device = os.stat(f"{proc}/thread-self/ns/net").st_dev
         except FileNotFoundError:
             if not os.path.isdir(proc):

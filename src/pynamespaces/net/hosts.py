@@ -87,7 +87,7 @@ class Host(Place):
     def plan(self) -> Plan:
         return self.namespaces.plan()
 
-    def Popen(self, argv: Arguments, **kwargs: Any) -> Popen:  # noqa: N802 (subprocess's name)
+    def Popen(self, argv: Arguments, **kwargs: Any) -> Popen[Any]:  # noqa: N802 (subprocess's name)
         """Start a command on this host; it is killed with the lab at the latest."""
         process = super().Popen(argv, **kwargs)
         self._started.append(process)

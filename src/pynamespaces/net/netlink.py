@@ -49,7 +49,7 @@ class Netlink:
     """A socket of NETLINK_ROUTE in a network."""
 
     def __init__(self, where: Where) -> None:
-        self.network = Network(where)
+        self.network: Network = Network(where)
         self._sequence = 0
         try:
             self._sock = socket.socket(

@@ -27,7 +27,7 @@ class Switch:
 
     def __init__(self, network: Network, wires: Sequence[Wire]) -> None:
         self.network = network  #: the bridge's own; its ports are p0, p1, …
-        self.wires = tuple(wires)  #: in the order of the hosts, whose end is `a`
+        self.wires: tuple[Wire, ...] = tuple(wires)  #: in the order of the hosts, whose end is `a`
 
     def wire(self, where: Where) -> Wire:
         """The wire to a host; ValueError if there is none."""

@@ -15,6 +15,7 @@ from pynamespaces.pytest_plugin.messages import Debugging, Interrupted, Log, Qui
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from typing import Any, NoReturn
 
     from pynamespaces.pytest_plugin.forked import Forked
@@ -32,8 +33,8 @@ class Inside:
         import faulthandler
 
         self.visit = visit
-        self.item = visit.item
-        self.sock = parent.sock
+        self.item: Any = visit.item
+        self.sock: socket.socket = parent.sock
         self.broader: list[tuple[Any, Any]] = []  # fixtures of broader scope that only this test asked for
         self.pending: Log | None = None
         config = self.item.config

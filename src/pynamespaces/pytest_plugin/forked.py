@@ -56,7 +56,7 @@ class Forked:
     #: A child that has told all and ends while this process goes on.
     ending: children.Child | None = None
     #: What faulthandler writes to.
-    faults = -1
+    faults: int = -1
 
     def __init__(self, item: pytest.Item, box: Isolation, timeout: float) -> None:
         self.item: Any = item
@@ -65,10 +65,10 @@ class Forked:
         self.timer: Any = None  # pytest-timeout's settings
         self.child: children.Child | None = None
         self.inside: Inside | None = None  # in the child
-        self.standing_in = False
+        self.standing_in: bool = False
         self.stood_in: list[tuple[Any, Any]] = []
         self.replies: dict[str, Reply] = {}
-        self.debugging = False
+        self.debugging: bool = False
         self.threads: list[str] = []
 
     def protocol(self) -> Generator[None, object, object]:

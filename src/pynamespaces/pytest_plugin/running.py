@@ -25,7 +25,7 @@ class Unavailable:
     """A test whose namespaces this machine refuses: it never runs without them."""
 
     def __init__(self, reason: str, how: str) -> None:
-        self.reason = f"namespaces are not to be had: {reason}"
+        self.reason: str = f"namespaces are not to be had: {reason}"
         self.how = how
 
     def refuse(self) -> None:
@@ -40,7 +40,7 @@ class Running:
     """What wraps the protocol of every test."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.settings = config.stash[SETTINGS]
+        self.settings: Any = config.stash[SETTINGS]
         self.visit: Unavailable | InProcess | Forked | None = None
         self.timers: dict[str, Any] = {}  # pytest-timeout's, of the test that runs
 
