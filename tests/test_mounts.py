@@ -17,7 +17,6 @@ from conftest import IS_ROOT, in_child, refuse
 from pynamespaces import Isolation, Namespace, NamespaceError, NotPermitted, RestoreError, mounts, unshare
 from pynamespaces._kernel import steps
 from pynamespaces.mounts import listing, options
-from pynamespaces.plan import Step
 
 USER = () if IS_ROOT else ("user",)
 #: fsopen, fsmount, open_tree, move_mount, mount_setattr, openat2: one number on every architecture.
@@ -183,8 +182,6 @@ def test_idmapped_bind(tmp_path: Path) -> None:
     (tmp_path / "from").mkdir()
     (tmp_path / "from/x").touch()
     (tmp_path / "to").mkdir()
-    with Isolation("user").Popen(["/bin/sleep", "60"]) as process:
-        process.kill()
     from pynamespaces import IdMap
 
     with Isolation("user", ids=IdMap([(0, 70000, 10)], [(0, 70000, 10)])).Popen(["/bin/sleep", "60"]) as process:
@@ -434,6 +431,8 @@ def test_without_a_modern_call_the_old_one_does_the_same(name: str) -> None:
         (lambda: mounts.mask(), "path"),
         (lambda: mounts.symlink("/x", ""), "symbolic link"),
         (lambda: mounts.devpts(terminals=0), "terminals"),
+        (lambda: mounts.filesystem("", "/mnt"), "text"),
+        (lambda: mounts.filesystem("tmpfs", "/mnt", options={"size": "1M,uid=0"}), "comma"),
         (lambda: mounts.propagate("/", "public"), "propagation"),
         (lambda: Isolation("mnt", root=mounts.tmpfs("/mnt")), "root"),
         (lambda: Isolation("mnt", mounts=[mounts.symlink("/left", "x")]).plan(), "stay behind"),
@@ -454,6 +453,10 @@ def test_bad_values_are_refused_before_any_call(make: Any, says: str) -> None:
         lambda: mounts.tmpfs("/mnt", read_only=1),
         lambda: mounts.tmpfs(b"/mnt"),
         lambda: mounts.bind("/a", "/b", idmap=3),
+        lambda: mounts.filesystem("tmpfs", "/mnt", options={"size": 1.5}),
+        lambda: mounts.filesystem("tmpfs", "/mnt", options={"noswap": False}),
+        lambda: mounts.file("/f", 5),
+        lambda: mounts.symlink("/f", b"x"),
         lambda: mounts.bind("/a", "/b", exec=False),
         lambda: Isolation("mnt", mounts=["/mnt"]),
     ],
@@ -477,22 +480,19 @@ def test_refusals_name_the_mount_the_step_and_the_cause(tmp_path: Path) -> None:
             sh("true", value)
         assert str(tmp_path) in error.value.step
 
-    class Raw:
-        def __init__(self, *todo: Step) -> None:
-            self.todo = todo
+    def bare(fstype: str, **options: str) -> mounts.Mount:
+        return mounts.filesystem(fstype, tmp_path, options=options)
 
-        def steps(self) -> tuple[Step, ...]:
-            return self.todo
-
-    from pynamespaces import plan
-
-    where = os.fsencode(tmp_path)
     with pytest.raises(OSError, match="Bad value for 'size'"):
-        sh("true", Raw(plan.mount(b"tmpfs", where, b"size=x")))
+        sh("true", bare("tmpfs", size="x"))
     with pytest.raises(OSError, match="Unknown parameter 'colour'"):
-        sh("true", Raw(plan.mount(b"tmpfs", where, b"colour=red")))
-    with pytest.raises(OSError, match="No such device"):
-        sh("true", Raw(plan.mount(b"nosuchfs", where)))
+        sh("true", bare("tmpfs", colour="red"))
+    with pytest.raises(OSError, match="this kernel has no file system nosuchfs") as error:
+        sh("true", bare("nosuchfs"))
+    assert error.value.errno == errno.ENODEV
+    for fstype in {"ext4", "debugfs"} & {*Path("/proc/filesystems").read_text("ascii").split()}:
+        with pytest.raises(NotPermitted, match="first user namespace only"):
+            Isolation("user", "mnt", mounts=[bare(fstype)]).run(["true"])
 
 
 def test_a_user_namespace_may_not_mount_everything(tmp_path: Path) -> None:

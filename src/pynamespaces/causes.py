@@ -312,6 +312,7 @@ _PROBES: dict[int, tuple[Callable[[str, Iterable[Row]], str | None], ...]] = {
         mount_causes.not_mounted,
         mount_causes.shared_root,
     ),
+    errno.ENODEV: (mount_causes.unknown_filesystem,),
     errno.EBUSY: (mount_causes.mount_in_use,),
     errno.EUSERS: (other_threads, limit_reached),
     errno.ENOSPC: (limit_reached,),

@@ -87,3 +87,12 @@ def shared_root(step: str, rows: Iterable[Row]) -> str | None:
 def is_shared(path: str) -> bool:
     options = [options for target, options in procfs.mount_points() if target == path]
     return bool(options) and "shared" in options[-1]
+
+
+def unknown_filesystem(step: str, rows: Iterable[Row]) -> str | None:
+    """A file system that this kernel has not."""
+    fstype = step[6:].partition(" on ")[0] if step.startswith("mount(") else ""
+    known = procfs.read_text("/proc/filesystems")
+    if not fstype or known is None or fstype in known.split():
+        return None
+    return f"this kernel has no file system {fstype} (/proc/filesystems), and no module of it could be loaded"

@@ -10,27 +10,11 @@ A value is checked when it is made; it is mounted by the steps of a plan, in a t
 
 from pynamespaces.mounts.acts import Mounted, mount, pivot_root, propagate, unmount
 from pynamespaces.mounts.copies import Change, changes, discard, throw_away
+from pynamespaces.mounts.filesystems import cgroup2, dev, devpts, empty, filesystem, mqueue, proc, sysfs, tmpfs
 from pynamespaces.mounts.furnishing import furnish
 from pynamespaces.mounts.listing import Listed, list  # noqa: A004 (mounts.list reads well)
 from pynamespaces.mounts.options import Propagation
-from pynamespaces.mounts.trees import (
-    MASKED,
-    Mount,
-    bind,
-    cgroup2,
-    dev,
-    devpts,
-    directory,
-    empty,
-    file,
-    mask,
-    mqueue,
-    overlay,
-    proc,
-    symlink,
-    sysfs,
-    tmpfs,
-)
+from pynamespaces.mounts.trees import MASKED, Mount, bind, directory, file, mask, overlay, symlink
 
 __all__ = [
     "MASKED",
@@ -48,6 +32,7 @@ __all__ = [
     "discard",
     "empty",
     "file",
+    "filesystem",
     "furnish",
     "list",
     "mask",

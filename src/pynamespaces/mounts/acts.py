@@ -8,7 +8,7 @@ from pynamespaces import causes, plan
 from pynamespaces._kernel import mount as kernel
 from pynamespaces._kernel import steps
 from pynamespaces.mounts import options
-from pynamespaces.mounts.furnishing import furnish
+from pynamespaces.mounts.furnishing import MAKING, furnish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def mount(*mounts: Mount, create: bool = False) -> Mounted:
                 plan.carry_out(step)
             finally:
                 real = os.path.realpath(path)
-                if _topmost(real) != before:
+                if step.op not in MAKING and _topmost(real) != before:
                     done.targets.append(path)
                     done._undo.append(lambda real=real, before=before: _unmount_down_to(real, before))  # type: ignore[misc]
     except BaseException:

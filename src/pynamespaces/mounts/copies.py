@@ -7,7 +7,7 @@ import stat
 
 from pynamespaces import plan
 from pynamespaces._kernel import steps
-from pynamespaces.mounts import listing, options, trees
+from pynamespaces.mounts import filesystems, listing, options, trees
 from pynamespaces.values import value
 
 TYPE_CHECKING = False
@@ -81,7 +81,7 @@ class ThrowAway:
             yield self._overlay(path)
             return
         copy = self._copy(path)
-        yield trees.bind(copy, path) if copy else trees.tmpfs(path, mode=stat.S_IMODE(os.stat(path).st_mode))
+        yield trees.bind(copy, path) if copy else filesystems.tmpfs(path, mode=stat.S_IMODE(os.stat(path).st_mode))
         for name in sorted(os.listdir(path)):
             entry = os.path.join(path, name)
             try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: New and ours alone: mount points, links and files may be made in them.
 _OWN = (b"tmpfs", b"ramfs")
 #: What only makes something where it may stay.
-_MAKING = (steps.MKDIR, steps.SYMLINK)
+MAKING = (steps.MKDIR, steps.SYMLINK)
 
 
 def furnish(
@@ -84,7 +84,7 @@ def _placed(step: Step, own: dict[str, bool], where: int, users: bool) -> Step:
     ours = own[cover] and where != steps.AS_ROOT
     if ours:
         flags |= steps.CREATE | len(os.fsencode(cover)) << steps.OWN_SHIFT
-    elif step.op in _MAKING:
+    elif step.op in MAKING:
         raise ValueError(f"{step} would stay behind: {cover} is no file system of this plan's own")
     if step.op == steps.FILE and ours and not flags & steps.RDONLY:
         flags |= steps.PLAIN
@@ -94,7 +94,7 @@ def _placed(step: Step, own: dict[str, bool], where: int, users: bool) -> Step:
         own[path] = step.c is None and not flags & steps.RDONLY
     elif step.op in (steps.FS, steps.DEVICES):
         own[path] = (step.c in _OWN or step.op == steps.DEVICES) and not flags & steps.RDONLY
-    elif step.op not in _MAKING:
+    elif step.op not in MAKING:
         own[path] = False
     return plan.with_flags(step, flags)
 

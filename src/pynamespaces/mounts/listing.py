@@ -63,9 +63,14 @@ def list(of: Process | Namespace | NamespaceSet | None = None) -> builtins.list[
         return _of_namespace(of)
     if of is None:
         text = procfs.read_text("/proc/thread-self/mountinfo")
-        if text is None:
-            raise refusal(2, step="read /proc/thread-self/mountinfo", hint="proc is not mounted, or of another place")
-        return parse(text)
+        if text is not None:
+            return parse(text)
+        try:  # no proc, or another pid namespace's, as in a block with a new one
+            with Namespace.current("mnt") as here:
+                return _of_namespace(here)
+        except OSError:
+            hint = "proc is not mounted, or another pid namespace's"
+            raise refusal(2, step="read /proc/thread-self/mountinfo", hint=hint) from None
     held, ours = open_process(of)
     try:
         pid = procfs.pid_of_pidfd(held)
