@@ -270,18 +270,22 @@ def _others() -> list[int]:
 
 def leave(status: int) -> NoReturn:
     """End: what is measured is saved and what was printed is flushed, nothing else is."""
-    coverage = sys.modules.get("coverage")
     try:
-        if coverage is not None:
-            current = coverage.Coverage.current()
-            if current is not None:
-                current.stop()
-                current.save()
+        save_coverage()
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
     finally:
         os._exit(status)
+
+
+def save_coverage() -> None:
+    """Stop measuring and save what was measured, if anything is."""
+    coverage = sys.modules.get("coverage")
+    current = None if coverage is None else coverage.Coverage.current()
+    if current is not None:
+        current.stop()
+        current.save()
 
 
 class _Quiet:

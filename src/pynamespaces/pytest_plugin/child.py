@@ -45,6 +45,7 @@ class Inside:
         self.warned = warned
         config.option.setupshow = False  # the parent shows it
         private.set_hook(config, self.item, "pytest_runtest_logreport", self._log)
+        visit.inside = self  # from here on a timer is armed in this process
         if visit.timer is not None:
             config.hook.pytest_timeout_set_timer(item=self.item, settings=visit.timer)
 
@@ -100,6 +101,8 @@ class Inside:
         call: pytest.CallInfo[None] = pytest.CallInfo.from_call(act, when=when, reraise=quiet)
         self._end_clock()
         report = self.item.ihook.pytest_runtest_makereport(item=self.item, call=call)
+        if when == "teardown":  # nobody waits for our end: pytest-cov may combine before it
+            children.save_coverage()
         self._tell(call, report)
 
     def _finish_broader(self) -> None:
