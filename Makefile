@@ -6,13 +6,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BUILT := $(wildcard src/pynamespaces/_kernel/*.[ch] src/pynamespaces/_kernel/*.txt) setup.py pyproject.toml
 
-.PHONY: tour test lint typing bench docs wheels clean
+.PHONY: tour test together lint typing bench docs wheels clean
 
 tour: $(VENV)/installed
 	@$(BIN)/pynamespaces tour
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(TESTS)
+
+# The pytest plugin with the plugins that people have: an environment of its own, as they would all load elsewhere.
+together:
+	@$(MAKE) --no-print-directory VENV=$(VENV)-together $(VENV)-together/installed-together
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(VENV)-together/bin/python -m pytest tests/together.py
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
@@ -34,7 +39,7 @@ wheels: $(VENV)/installed-package
 	@$(BIN)/python .ci/wheels
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info docs/_build benchmarks/build
+	rm -rf $(VENV) $(VENV)-together build dist src/*.egg-info docs/_build benchmarks/build
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 	rm -f src/pynamespaces/_kernel/_ffi.*.so src/pynamespaces/_kernel/_ffi.c
 
