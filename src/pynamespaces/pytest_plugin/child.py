@@ -68,7 +68,7 @@ class Inside:
     def debugging(self) -> None:
         """A debugger has been entered."""
         self._end_clock()
-        children.send(self.sock, pack(Debugging()))
+        self._send(Debugging())
 
     def serve(self, call: pytest.CallInfo[None], report: pytest.TestReport) -> NoReturn:
         """After the set-up: the phases that the parent asks for, and the end."""
@@ -114,34 +114,30 @@ class Inside:
         self._end_clock()
         excinfo = call.excinfo
         if private.is_interactive(call, report):
-            self.pending = self._as_log(report)
+            self.pending = Log(report, self._subtests())
             self.item.ihook.pytest_exception_interact(node=self.item, call=call, report=report)
             self.pending = None
         plain = excinfo is None and report.passed and vars(report).keys() <= PLAIN
         warned = [(one.message, one.category, one.filename, one.lineno) for one in self.warned]
         self.warned.clear()
         reply = Reply(
-            None if plain else self._serialized(report),
+            None if plain else report,
             None if excinfo is None else (excinfo.type.__name__, _text(excinfo.value)),
             list(private.sections(self.item)),
             list(self.item.user_properties),
             warned,
             self._subtests(),
         )
-        children.send(self.sock, pack(reply))
+        self._send(reply)
 
-    def _serialized(self, report: pytest.TestReport) -> dict[str, Any]:
-        config = self.item.config
-        data: dict[str, Any] = config.hook.pytest_report_to_serializable(config=config, report=report)
-        return data
-
-    def _as_log(self, report: pytest.TestReport) -> Log:
-        return Log(self._serialized(report), self._subtests())
+    def _send(self, message: object) -> None:
+        children.send(self.sock, pack(message, self.item.config))
 
     def _log(self, report: pytest.TestReport) -> None:
         """In the place of pytest_runtest_logreport: a subtest's report is logged by the parent."""
         sys.stdout.flush()
-        children.send(self.sock, pack(self._as_log(report)))
+        self._send(Log(report, self._subtests(), private.is_capturing(self.item.config)))
+        children.receive(self.sock)  # it is on the terminal, or where we find it when we read what was captured
 
     def _subtests(self) -> int | None:
         counts = private.subtests(self.item.config)
@@ -161,7 +157,7 @@ class Inside:
                 filename, line = (last[0].filename, last[0].lineno or 1) if last else (str(self.item.path), 1)
                 name = type(error).__name__
                 message = Interrupted(name, f"in the test's own process:\n{text}", filename, line, self.pending)
-            children.send(self.sock, pack(message))
+            self._send(message)
         except BaseException:
             status = 1
         children.leave(status)

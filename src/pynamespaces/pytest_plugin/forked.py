@@ -15,6 +15,7 @@ import pickle
 import select
 import signal
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -22,11 +23,11 @@ from pynamespaces import children
 from pynamespaces.errors import NamespaceError
 from pynamespaces.pytest_plugin import crashes, private
 from pynamespaces.pytest_plugin.child import Inside
-from pynamespaces.pytest_plugin.messages import Interrupted, Log, Quit, Reply
+from pynamespaces.pytest_plugin.messages import Interrupted, Log, Quit, Reply, report_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
     from typing import Any
 
     from pynamespaces.isolation import Isolation
@@ -70,6 +71,7 @@ class Forked:
         self.replies: dict[str, Reply] = {}
         self.debugging: bool = False
         self.threads: list[str] = []
+        self._said = 0
 
     def protocol(self) -> Generator[None, object, object]:
         """Around the protocol: the item's three acts are ours."""
@@ -131,8 +133,10 @@ class Forked:
                 children.send(self.child.sock, b"teardown")
             except OSError:
                 pass  # it is dead; that is heard
-            self._hear("teardown")
-            Forked.ending, self.child = self.child, None
+            try:
+                self._hear("teardown")
+            finally:
+                Forked.ending, self.child = self.child, None
 
     def _fork(self) -> None:
         import gc
@@ -203,9 +207,11 @@ class Forked:
             message = pickle.loads(data)
             if isinstance(message, Log):
                 self._log(message)
+                children.send(child.sock, b"logged")
             elif isinstance(message, Reply):
                 message.take(self.item)
                 self.replies[when] = message
+                self._said = len(private.sections(self.item))
                 if message.raised is not None:
                     name, text = message.raised
                     raise type(name, (RemoteFailure,), {})(text)
@@ -252,24 +258,35 @@ class Forked:
         if message is None:
             return
         config = self.item.config
-        message.take(config, self.item)
-        report = config.hook.pytest_report_from_serializable(config=config, data=message.data)
-        with private.capture_disabled(config):
-            self.item.ihook.pytest_runtest_logreport(report=report)
+        message.take(self.item)
+        with nullcontext() if message.captured else private.capture_disabled(config):
+            self.item.ihook.pytest_runtest_logreport(report=report_of(message.report, config))
 
     def report(self, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
         """The child's report as ours, with the time that it took here; None for the one that pytest makes itself."""
         reply = self.replies.pop(call.when, None)
         if reply is None:
             return None
-        private.sections(self.item)[:] = reply.sections
+        sections = private.sections(self.item)
+        # What broader fixtures said here while they were torn down, after the child was done.
+        own = sections[self._said :] if call.when == "teardown" else []
+        sections[:] = _joined(reply.sections, own)
         self.item.user_properties[:] = reply.properties
-        if reply.data is None:
+        if reply.report is None:
             return None
-        config = self.item.config
-        report: pytest.TestReport = config.hook.pytest_report_from_serializable(config=config, data=reply.data)
+        report = report_of(reply.report, self.item.config)
+        if own:
+            report.sections = [(f"Captured {what} {when}", text) for when, what, text in sections]
         report.duration, report.start, report.stop = call.duration, call.start, call.stop
         return report
+
+
+def _joined(theirs: Iterable[tuple[str, str, str]], ours: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Captured sections, of which the same has been said in two processes."""
+    found = {(when, what): text for when, what, text in theirs}
+    for when, what, text in ours:
+        found[when, what] = found.get((when, what), "") + text
+    return [(when, what, text) for (when, what), text in found.items()]
 
 
 def _make_base_temp(item: Any) -> None:

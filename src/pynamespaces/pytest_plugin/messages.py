@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    Report = pytest.TestReport | dict[str, Any]
     Told = tuple[Any, type[Warning], str, int]
 
 
@@ -22,7 +23,7 @@ class Reply:
     """How one phase went.
 
     Args:
-        data: the report; None for one that passed and says nothing else.
+        report: as it is, or as pytest serializes it; None for one that passed and says nothing else.
         raised: class and text of what was raised.
         sections: all that has been captured so far.
         properties: the item's user properties.
@@ -30,7 +31,7 @@ class Reply:
         subtests: how many have failed.
     """
 
-    data: dict[str, Any] | None
+    report: Report | None
     raised: tuple[str, str] | None
     sections: list[tuple[str, str, str]]
     properties: list[tuple[str, object]]
@@ -48,12 +49,17 @@ class Reply:
 
 @value(frozen=True)
 class Log:
-    """A report to be logged at once: of a subtest."""
+    """A report to be logged at once: of a subtest.
 
-    data: dict[str, Any]
+    Args:
+        captured: what is printed of it is captured, as all that the test prints.
+    """
+
+    report: Report
     subtests: int | None
+    captured: bool = False
 
-    def take(self, config: pytest.Config, item: Any) -> None:
+    def take(self, item: Any) -> None:
         _count(item, self.subtests)
 
 
@@ -92,25 +98,39 @@ class Debugging:
     """A debugger has been entered: nobody counts seconds any more."""
 
 
-def pack(message: Any) -> bytes:
+def pack(message: Any, config: pytest.Config) -> bytes:
     """As bytes; what cannot be sent is sent as its repr."""
     try:
         return pickle.dumps(message, protocol=5)
     except Exception:
-        return pickle.dumps(_plain(message), protocol=5)
+        return pickle.dumps(_plain(message, config), protocol=5)
 
 
-def _plain(message: Any) -> Any:
+def serialized(report: Any, config: pytest.Config) -> dict[str, Any]:
+    """A report as xdist sends it."""
+    data = config.hook.pytest_report_to_serializable(config=config, report=report)
+    return {key: _sendable(given) for key, given in data.items()}
+
+
+def report_of(report: Report, config: pytest.Config) -> pytest.TestReport:
+    """The report itself again."""
+    if isinstance(report, dict):
+        made: pytest.TestReport = config.hook.pytest_report_from_serializable(config=config, data=report)
+        return made
+    return report
+
+
+def _plain(message: Any, config: pytest.Config) -> Any:
     if isinstance(message, Reply):
         warned = [
             (_sendable(text), category if _can(category) else UserWarning, name, line)
             for text, category, name, line in message.warned
         ]
         properties = [(str(name), _sendable(given)) for name, given in message.properties]
-        data = None if message.data is None else {key: _sendable(given) for key, given in message.data.items()}
-        return Reply(data, message.raised, message.sections, properties, warned, message.subtests)
+        report = None if message.report is None else serialized(message.report, config)
+        return Reply(report, message.raised, message.sections, properties, warned, message.subtests)
     if isinstance(message, Log):
-        return Log({key: _sendable(given) for key, given in message.data.items()}, message.subtests)
+        return Log(serialized(message.report, config), message.subtests, message.captured)
     return message
 
 

@@ -90,6 +90,13 @@ def set_hook(config: pytest.Config, item: Any, name: str, function: Any) -> None
         relay.__dict__[name] = function
 
 
+def is_capturing(config: pytest.Config) -> bool:
+    """Is what is printed now captured?"""
+    manager: Any = config.pluginmanager.get_plugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    return capturing is not None and bool(capturing.is_started())
+
+
 def capture_disabled(config: pytest.Config) -> Any:
     """A ``with`` block in which what is printed goes to the terminal."""
     from contextlib import nullcontext

@@ -82,12 +82,12 @@ class Running:
     ) -> Generator[None, object, object]:
         visit = self.visit
         if isinstance(visit, InProcess):
-            if fixturedef.scope == "function":
+            if request.node is visit.item:
                 visit.enter()
             elif visit.block is not None:
                 with visit.outside():
                     return (yield)
-        elif isinstance(visit, Forked) and visit.inside is not None and fixturedef.scope != "function":
+        elif isinstance(visit, Forked) and visit.inside is not None and request.node is not visit.item:
             visit.inside.broader.append((fixturedef, request))
         return (yield)
 
@@ -125,7 +125,7 @@ class Answers:
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> object:
         visit = self.running.visit
-        if isinstance(visit, Forked) and visit.standing_in and fixturedef.scope == "function":
+        if isinstance(visit, Forked) and visit.standing_in and request.node is visit.item:
             visit.stood_in.append((fixturedef, request))
             return private.stand_in(fixturedef, request)
         return None
