@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 import pynamespaces as ns
 from conftest import IS_ROOT, drop_to_user, in_child, in_pid_child, in_plain_child, links, need
-from pynamespaces import Kind, Namespace, NamespaceSet, enter, forget, rejoin, saved, unshare
+from pynamespaces import Kind, Namespace, NamespaceSet, enter, forget, keeper, mounts, rejoin, removal, saved, unshare
 
 
 def names() -> list[str]:
@@ -407,3 +408,38 @@ def test_an_ordinary_user_s_are_held_by_a_keeper(tmp_path: Path) -> None:
     forget("killed", store=where)
     assert saved(store=where) == []
     inside.close()
+
+
+@in_child
+def test_what_a_keeper_sends_is_not_inherited(store: Path) -> None:
+    """Descriptors that come over a socket are close-on-exec from the first instant on."""
+    with unshare("uts", "mnt") as inside:
+        directory = os.open(store.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            keeper.start(directory, "keeper", [inside["uts"].fileno(), inside["mnt"].fileno()])
+            fds = keeper.fetch(directory, "keeper") or []
+            assert [os.get_inheritable(fd) for fd in fds] == [False, False]
+            for fd in fds:
+                os.close(fd)
+            # One of them is no namespace: none is left open.
+            null = os.open("/dev/null", os.O_RDONLY)
+            spare = os.dup(inside["uts"].fileno())
+            with pytest.raises(ns.NotANamespace):
+                removal.adopt([null, spare], "x")
+            for fd in (null, spare):
+                with pytest.raises(OSError, match="Bad file descriptor"):
+                    os.fstat(fd)
+        finally:
+            keeper.end(directory, "keeper")
+            os.close(directory)
+
+
+@in_child
+def test_a_store_in_tmp_is_no_link_of_somebody_else() -> None:
+    with mounts.mount(mounts.tmpfs("/tmp", mode=0o1777)):
+        os.mkdir("/tmp/elsewhere")
+        os.symlink("/tmp/elsewhere", "/tmp/pynamespaces-7")
+        with unshare("uts") as inside, pytest.raises(OSError) as error:
+            inside.persist("web", store="/tmp/pynamespaces-7")
+        assert error.value.errno in (errno.ELOOP, errno.ENOTDIR)
+        assert os.listdir("/tmp/elsewhere") == []

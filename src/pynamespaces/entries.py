@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from pynamespaces import causes, handles, inits, keeper, kinds, removal, ways
+from pynamespaces import causes, inits, keeper, kinds, removal, ways
 from pynamespaces._kernel import mount
 from pynamespaces.errors import NamespaceError
 from pynamespaces.handles import Namespace, NotANamespace
@@ -29,6 +29,7 @@ def create(place: Store, entry: str, held: dict[Kind, int], namespaces: Namespac
     path = place.entry(entry)
     step = f"persist {namespaces.kinds} as {path}"
     made = False
+    note = None
     try:
         try:
             os.mkdir(path, 0o755)
@@ -39,9 +40,8 @@ def create(place: Store, entry: str, held: dict[Kind, int], namespaces: Namespac
         # With pid, or on older kernels, an entry is attached before it is finished: leave a note of that.
         note = removal.hide(place, entry) if "pid" in namespaces else None
         mounted = not ways.moved and _mountable(path, held, namespaces)
-        if note is not None:
-            os.rmdir(note)
-            removal.show(place)
+        _drop(place, note)
+        note = None
         if not mounted:
             removal.unmount_all(path)
             os.rmdir(path)
@@ -51,9 +51,16 @@ def create(place: Store, entry: str, held: dict[Kind, int], namespaces: Namespac
         if made:
             removal.unmount_all(path)
             os.rmdir(path)
+        _drop(place, note)
         if isinstance(error, OSError) and not isinstance(error, NamespaceError):
             raise causes.refused(error, step, filename=path) from None
         raise
+
+
+def _drop(place: Store, note: str | None) -> None:
+    if note is not None:
+        os.rmdir(note)
+        removal.show(place)
 
 
 def _mountable(path: str, held: dict[Kind, int], namespaces: NamespaceSet) -> bool:
@@ -198,16 +205,18 @@ def open_entry(path: str, name: str) -> list[Namespace]:
             fds = keeper.fetch(directory, SOCKET)
             if fds is None:
                 raise Stale(name, "its keeper has ended")
-            return [handles.from_fd(fd, name, loud=False) for fd in fds]
+            return removal.adopt(fds, name)
         found: list[Namespace] = []
         for row in kinds.TABLE:
             for file in (row.name, row.children):
                 if removal.exists(file, directory):
                     try:
                         found.append(removal.quiet(Namespace.at(f"{path}/{file}", row.kind)))
-                    except NotANamespace:
+                    except OSError as error:
                         for namespace in found:
                             namespace.close()
+                        if not isinstance(error, NotANamespace):
+                            raise
                         raise Stale(
                             name, f"{path}/{file} is a plain file: nothing is mounted there (any more)"
                         ) from None

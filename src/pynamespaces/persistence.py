@@ -118,10 +118,14 @@ def persist_over(namespace: Namespace, path: PathLike) -> None:
         made = not os.path.lexists(target)
         if made:
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o444))
+        bound = False
         try:
             entries.bind(namespace.fileno(), mount.HERE, os.fsencode(target))
+            bound = True
             inits.tell(namespace, inits.keep)
         except OSError as error:
+            if bound:
+                mount.detach(os.fsencode(target))
             if made:
                 os.unlink(target)
             raise causes.refused(error, f"persist {namespace.id.text(namespace.kind)} at {target}") from None
@@ -137,7 +141,7 @@ def open_saved(name: PathLike, *, store: PathLike | None = None) -> list[Namespa
         except NamespaceError:
             raise
         except OSError as error:
-            raise refusal(error.errno or 0, step=f"open {name!r}", filename=path) from None
+            raise refusal(error.errno or errno.ETIMEDOUT, step=f"open {name!r}", filename=path) from None
     if not found:
         step = f"open {name!r}"
         if stores.is_name(name):
@@ -218,7 +222,10 @@ def _make_netns_directory(directory: str) -> None:
     """/run/netns as ``ip netns add`` makes it: mounted on itself and shared, so that every mount namespace follows."""
     if os.path.realpath(directory) != "/run/netns" or os.path.isdir("/run/netns"):
         return
-    os.makedirs("/run/netns", 0o755)
+    try:
+        os.makedirs("/run/netns", 0o755)
+    except FileExistsError:  # somebody was faster
+        return
     mount.bind(b"/run/netns", b"/run/netns")
     mount.make_shared(b"/run/netns")
 

@@ -31,6 +31,21 @@ def quiet(namespace: Namespace) -> Namespace:
     return namespace
 
 
+def adopt(fds: list[int], name: str) -> list[Namespace]:
+    """Descriptors that a keeper sent: all, or an exception and none is left open."""
+    found: list[Namespace] = []
+    while fds:
+        try:
+            found.append(handles.from_fd(fds.pop(0), name, loud=False))
+        except BaseException:
+            for namespace in found:
+                namespace.close()
+            for fd in fds:
+                os.close(fd)
+            raise
+    return found
+
+
 def sweep(place: Store, entry: str) -> None:
     """Under the lock: remove what a killed process left unfinished, hidden or of this name."""
     if os.path.exists(os.path.join(place.entry(entry), UNFINISHED)):
@@ -86,14 +101,14 @@ _KNOWN = frozenset([name for row in kinds.TABLE for name in (row.name, row.child
 
 
 def _remove_directory(path: str) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = set(os.listdir(directory))
         if found - _KNOWN:
             raise NotANamespace(errno.EINVAL, "a directory with other things than namespaces", step=f"forget {path}")
         if SOCKET in found:
             path = _hide(path)
-            _release([handles.from_fd(fd, path, loud=False) for fd in keeper.fetch(directory, SOCKET) or ()])
+            _release(adopt(keeper.fetch(directory, SOCKET) or [], path))
             keeper.end(directory, SOCKET)
             os.unlink(SOCKET, dir_fd=directory)
         elif "pid" in found:

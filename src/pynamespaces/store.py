@@ -97,14 +97,17 @@ class Store:
 
     def __enter__(self) -> Self:
         step = f"open the store {self.path}"
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        if self.path.startswith("/tmp/pynamespaces-"):  # where others could make it first: no link of theirs
+            flags |= os.O_NOFOLLOW
         try:
             try:
-                self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                self.fd = os.open(self.path, flags)
             except FileNotFoundError:
                 if not self._make:
                     raise
                 os.makedirs(self.path, 0o700 if self.path.startswith("/tmp/") else 0o755, exist_ok=True)
-                self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                self.fd = os.open(self.path, flags)
         except OSError as error:
             raise refusal(error.errno or 0, step=step, filename=self.path) from None
         try:
