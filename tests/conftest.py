@@ -7,12 +7,15 @@ holds for both, and nothing that it does can hurt the machine.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import gc
 import os
 import pickle
+import platform
 import shutil
 import signal
+import struct
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -219,16 +222,29 @@ def drop_to_user(uid: int = 12345) -> None:
         prctl.set_dumpable(1)
 
 
+#: Berkeley packet filters: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K
+_LOAD, _JUMP_IF, _ANSWER = 0x20, 0x15, 0x06
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+
+
 def refuse(*numbers: int, errno: int = 38) -> None:
     """From now on these system calls answer an errno in this process and its children (seccomp(2)): an older kernel."""
-    import ctypes
-    import struct
-
-    load, jump_if, answer = 0x20, 0x15, 0x06  # BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K
-    program = [(load, 0, 0, 0)]
+    program = [(_LOAD, 0, 0, 0)]
     for position, number in enumerate(numbers):
-        program.append((jump_if, len(numbers) - position, 0, number))
-    program += [(answer, 0, 0, 0x7FFF0000), (answer, 0, 0, 0x00050000 | errno)]
+        program.append((_JUMP_IF, len(numbers) - position, 0, number))
+    _filter([*program, (_ANSWER, 0, 0, _ALLOW), (_ANSWER, 0, 0, _ERRNO | errno)])
+
+
+def refuse_ioctls(*commands: int, errno: int = 25) -> None:
+    """The same for these commands of ioctl(2)."""
+    ioctl = 16 if platform.machine() == "x86_64" else 29
+    program = [(_LOAD, 0, 0, 0), (_JUMP_IF, 0, len(commands) + 1, ioctl), (_LOAD, 0, 0, 24)]  # the second argument
+    for position, command in enumerate(commands):
+        program.append((_JUMP_IF, len(commands) - position, 0, command))
+    _filter([*program, (_ANSWER, 0, 0, _ALLOW), (_ANSWER, 0, 0, _ERRNO | errno)])
+
+
+def _filter(program: list[tuple[int, int, int, int]]) -> None:
     code = b"".join([struct.pack("=HBBI", *line) for line in program])
     buffer = ctypes.create_string_buffer(code)
 

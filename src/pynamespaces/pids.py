@@ -1,10 +1,14 @@
-"""One process, several numbers: translating process ids between pid namespaces (ioctl_nsfs(2), Linux 6.11)."""
+"""One process, several numbers: translating process ids between pid namespaces.
+
+By the calls of ioctl_nsfs(2) (Linux 6.11); by the line NSpid of /proc/PID/status (Linux 4.1) where they are missing.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 
-from pynamespaces import causes
+from pynamespaces import causes, procfs
 from pynamespaces._kernel import nsfs
 from pynamespaces.errors import refusal
 from pynamespaces.handles import Namespace
@@ -12,6 +16,8 @@ from pynamespaces.kinds import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pynamespaces.pidfds import Process
 
 _FROM, _IN = 0, 2  # NS_GET_PID_FROM_PIDNS, NS_GET_PID_IN_PIDNS
@@ -21,6 +27,8 @@ def translate_pid(
     pid: int, source: Namespace | Process | None = None, target: Namespace | Process | None = None
 ) -> int:
     """What a process (or thread) that has this number in one pid namespace is called in another.
+
+    ``translate_pid(1, source=pid)`` is the number, here, of PID 1 of the container that this process lives in.
 
     Args:
         pid: its number in `source`.
@@ -32,7 +40,7 @@ def translate_pid(
 
     Raises:
         ProcessLookupError: there is no such process in `source`, or it is not visible in `target` (ESRCH).
-        NotSupported: the kernel is older than 6.11 (ENOTTY).
+        PermissionError: `source` or `target` is a process that may not be inspected (EACCES).
     """
     if type(pid) is not int:
         raise TypeError(f"expected a process id, got {pid!r}")
@@ -50,9 +58,7 @@ def host_pids(namespace: Namespace) -> list[int]:
     """The processes that are visible in a pid namespace, by the numbers that they have in the caller's."""
     if namespace.kind is not Kind.PID:
         raise ValueError(f"only pid namespaces have process ids, not {namespace.kind}")
-    fd = namespace.fileno()
-    found = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return sorted(pid for pid in found if nsfs.translate_pid(fd, _IN, pid) is not None)
+    return sorted(pid for pid in _processes() if _ask(namespace, _IN, pid) is not None)
 
 
 def _translate(where: Namespace | Process, direction: int, pid: int, what: str) -> int:
@@ -61,7 +67,7 @@ def _translate(where: Namespace | Process, direction: int, pid: int, what: str) 
         if namespace.kind is not Kind.PID:
             raise ValueError(f"only pid namespaces have process ids, not {namespace.kind}")
         try:
-            found = nsfs.translate_pid(namespace.fileno(), direction, pid)
+            found = _ask(namespace, direction, pid)
         except OSError as error:
             raise causes.refused(error, f"translate {what}") from None
     finally:
@@ -70,3 +76,76 @@ def _translate(where: Namespace | Process, direction: int, pid: int, what: str) 
     if found is None:
         raise refusal(3, step=f"translate {what}", text="there is no such process there")
     return found
+
+
+def _ask(namespace: Namespace, direction: int, pid: int) -> int | None:
+    try:
+        return nsfs.translate_pid(namespace.fileno(), direction, pid)
+    except OSError as error:
+        if error.errno != errno.ENOTTY:
+            raise
+    below = _steps_up(namespace.fileno(), os.stat("/proc/thread-self/ns/pid").st_ino)
+    if below is None:
+        return None  # neither the caller's pid namespace nor below it
+    if direction == _IN:
+        return _number(pid, namespace.id.ino, below)
+    for task in _tasks():
+        numbers = _numbers(task)
+        if len(numbers) > below and numbers[below] == pid and _number(task, namespace.id.ino, below) == pid:
+            return task
+    return None
+
+
+def _number(task: int, inode: int, below: int) -> int | None:
+    """A task's number in the pid namespace that has this inode and is so far below the caller's; None: it has none."""
+    numbers = _numbers(task)
+    if len(numbers) <= below:
+        return None
+    try:
+        fd = os.open(f"/proc/{task}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return numbers[below] if _steps_up(fd, inode) == len(numbers) - 1 - below else None
+    finally:
+        os.close(fd)
+
+
+def _numbers(task: int) -> list[int]:
+    """NSpid: its numbers from the caller's pid namespace down to its own; none once it has ended."""
+    for line in (procfs.read_text(f"/proc/{task}/status") or "").splitlines():
+        if line.startswith("NSpid:"):
+            return [int(word) for word in line[6:].split()]
+    return []
+
+
+def _steps_up(fd: int, inode: int) -> int | None:
+    """How many parents above a pid namespace the one with this inode is; None: it is not among them."""
+    at = os.dup(fd)
+    try:
+        for steps in range(33):  # they nest no deeper
+            if os.fstat(at).st_ino == inode:
+                return steps
+            above = nsfs.parent(at)
+            os.close(at)
+            at = above
+    except PermissionError:  # the last one in sight
+        pass
+    finally:
+        os.close(at)
+    return None
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def _tasks() -> Iterator[int]:
+    """Processes first, then all threads."""
+    processes = _processes()
+    yield from processes
+    for pid in processes:
+        try:
+            yield from [int(name) for name in os.listdir(f"/proc/{pid}/task") if name != str(pid)]
+        except OSError:
+            pass
