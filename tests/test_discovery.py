@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,16 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conftest import IS_ROOT, drop_to_user, in_child, in_plain_child, need, needs_root, refuse
 from pynamespaces import (
     Census,
     Found,
+    IdMap,
     Isolation,
     Kind,
     Namespace,
     NamespaceId,
     NamespaceSet,
+    can,
+    capabilities,
     discover,
     forget,
     kinds,
@@ -34,6 +42,7 @@ from pynamespaces import (
     unshare,
 )
 from pynamespaces._kernel import sched
+from pynamespaces.discovery import sources
 
 LISTMOUNT, LISTNS, PIDFD_GETFD = 458, 470, 438
 SLEEP = ["sleep", "60"]
@@ -552,3 +561,228 @@ def test_open_what_was_found() -> None:
     gone = Found(Kind.UTS, NamespaceId(here.id.dev, 1), serial=2**60)
     with pytest.raises(FileNotFoundError, match="gone"):
         gone.open()
+
+
+# ---- hostile trees ----
+
+NUMBERS = st.sampled_from(["1", "2", "7", "4026531840", "4294967295", "4294967296", "-1", "0", "", "9" * 30, "x"])
+LINKS = st.builds("{}:[{}]".format, st.sampled_from([row.name for row in kinds.TABLE]), NUMBERS) | st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=70
+)
+STATS = st.binary(max_size=300) | st.builds(
+    lambda name, rest: b"7 (" + name + b") S " + rest, st.binary(max_size=40), st.binary(max_size=200)
+)
+
+
+@given(
+    links=st.dictionaries(st.sampled_from([row.name for row in kinds.TABLE]), LINKS),
+    fds=st.dictionaries(st.integers(0, 9), LINKS),
+    stat=STATS,
+    mountinfo=st.text(max_size=200),
+    names=st.sets(st.sampled_from(["1", "07", "-3", "99999999999", "self", "2x"]), max_size=4),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_hostile_proc(
+    links: dict[str, str], fds: dict[int, str], stat: bytes, mountinfo: str, names: set[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        for name in {"7", *names}:
+            for below in ("ns", "fd", "task"):
+                os.makedirs(f"{root}/{name}/{below}")
+            Path(f"{root}/{name}/stat").write_bytes(stat)
+            Path(f"{root}/{name}/mountinfo").write_text(mountinfo, "utf-8", "replace")
+            for link, target in links.items():
+                os.symlink(target, f"{root}/{name}/ns/{link}")
+            for fd, target in fds.items():
+                os.symlink(target, f"{root}/{name}/fd/{fd}")
+        census = discover(sources=["processes", "children", "threads", "fds", "mounts", "owners"], proc=root)
+        wanted = {
+            target
+            for link, target in links.items()
+            if (match := re.fullmatch(r"([a-z]+):\[([0-9]+)\]", target))
+            and match[1] == link
+            and 0 < int(match[2]) < 2**32
+        }
+        assert {row.text for row in census if 7 in row.processes} == {
+            f"{text.partition('[')[0]}[{int(text.partition('[')[2][:-1])}]" for text in wanted
+        }
+        assert all(0 < row.id.ino < 2**63 for row in census)
+        json.loads(census.to_json())
+
+
+def stat_line(name: bytes, parent: int, threads: int, started: int) -> bytes:
+    return b"7 (%b) S %d 7 7 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 %d 0 %d 99 1 2 3" % (name, parent, threads, started)
+
+
+@given(
+    st.binary(max_size=15).filter(lambda name: b"\0" not in name),
+    st.integers(0, 2**22),
+    st.integers(1, 9999),
+    st.integers(1, 2**59),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_name_in_a_stat_file(name: bytes, parent: int, threads: int, started: int) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        os.makedirs(f"{root}/7/ns")
+        os.symlink("net:[5]", f"{root}/7/ns/net")
+        Path(f"{root}/7/stat").write_bytes(stat_line(name, parent, threads, started))
+        process = discover(sources=["processes", "owners"], proc=root).processes[7]
+        assert (process.parent, process.threads, process.started, process.state) == (parent, threads, started, "S")
+        assert process.name == name.decode("utf-8", "surrogateescape")
+
+
+@given(st.text())
+def test_mountinfo_of_anything(text: str) -> None:
+    assert isinstance(sources.parse(text), list)
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1), st.integers(1, 2**32))
+def test_mountinfo_of_what_the_kernel_writes(path: str, number: int) -> None:
+    target = "".join(f"\\{ord(char):03o}" if char in " \t\n\\" else char for char in "/" + path)
+    text = f"30 1 0:4 net:[{number}] {target} rw shared:7 - nsfs nsfs rw\n31 1 0:5 / /x rw - tmpfs tmpfs rw\n"
+    assert sources.parse(text) == [(f"net:[{number}]", "/" + path)]
+
+
+@given(st.text())
+def test_fdinfo_of_anything(text: str) -> None:
+    assert sources.process_of_pidfd(text) >= -1
+
+
+# ---- capabilities ----
+
+
+@in_room
+def test_can() -> None:
+    everything = {name for name in capabilities.NAMES if sched.has_capability(capabilities.number(name))}
+    us = os.getpid()
+    with (
+        processes(Isolation("user", "uts"), Isolation("user", "uts")) as [one, other],
+        Namespace.of(one, "uts") as uts,
+        Namespace.of(one, "user") as user,
+        Namespace.current("user") as home,
+    ):
+        mine = can(us, uts)
+        assert "sys_admin" in mine
+        assert "CAP_SYS_ADMIN" in mine
+        assert 21 in mine
+        assert object() not in mine
+        assert mine >= everything  # of what is below ours, whose owner we are
+        assert "sys_admin" in can(one, uts)  # its own
+        assert can(one, user) == can(one, uts)
+        assert not can(other, uts)  # a sibling's
+        assert not can(one, home)  # an ancestor
+        assert can(us, home) == everything  # our own: what we have
+        with pytest.raises(ValueError, match="unknown capability"):
+            assert "nonsense" in mine
+
+
+@needs_root
+@in_room
+def test_can_of_another_user() -> None:
+
+    with Isolation("user", "net", ids=IdMap([(0, 12345, 1)], [(0, 12345, 1)])).Popen(SLEEP) as process:
+        with Namespace.of(process, "net") as net, forked(drop_to_user) as user:
+            assert not can(user, net)  # same uid as root inside, but not who made it
+            assert can(os.getpid(), net)
+        process.kill()
+
+
+# ---- the command ----
+
+
+def command(*argv: str) -> subprocess.CompletedProcess[str]:
+    whole = [sys.executable, "-m", "pynamespaces", *argv]
+    return subprocess.run(whole, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+@in_room
+def test_ls_prints_what_lsns_prints() -> None:
+    with processes(Isolation("uts", "ipc"), Isolation("user", "net")) as [_, pid]:
+        subprocess.run(["true"], check=True)
+        columns = "NS,TYPE,NPROCS,USER"
+        ours = json.loads(command("ls", "-J", "-o", columns).stdout)["namespaces"]
+        theirs = lsns("-o", columns)
+        known = {(line["type"], int(line["ns"])): line for line in ours}
+        for line in theirs:
+            mine = known[line["type"], int(line["ns"])]
+            assert (int(line["nprocs"]), line["user"]) == (mine["nprocs"], mine["user"])
+        plain = command("ls").stdout.splitlines()
+        assert plain[0].split() == ["NS", "TYPE", "NPROCS", "PID", "USER", "COMMAND"]
+        assert any("sleep 60" in line for line in plain)
+        raw = command("ls", "-r", "-n", "-t", "net", "-p", str(pid), "-o", "NS,COMMAND,PATH").stdout.splitlines()
+        assert raw == [f"{inode(f'/proc/{pid}/ns/net')} sleep\\x2060 /proc/{pid}/ns/net"]
+        more = command("ls", "-t", "user", "-o", "+PATH,OWNER,PARENT,HOLDERS,SERIAL").stdout
+        assert more.splitlines()[0].split()[-5:] == ["PATH", "OWNER", "PARENT", "HOLDERS", "SERIAL"]
+        assert "processes:1" in more
+        tree = command("ls", "-T", "owner", "-t", "user", "-t", "net").stdout
+        assert "└─" in tree
+        alone = command("ls", str(inode(f"/proc/{pid}/ns/net"))).stdout.splitlines()
+        assert len(alone) == 2
+
+
+@in_room
+def test_tree_show_and_diff() -> None:
+    with processes(Isolation("user", "net")) as [pid]:
+        net = inode(f"/proc/{pid}/ns/net")
+        for how in ("owner", "parent", "process"):
+            for options in ([], ["--plain"], ["--ascii"]):
+                done = command("tree", how, *options)
+                assert done.returncode == 0, done
+                assert f"net:[{net}]" in done.stdout
+        assert "`-" in command("tree", "--ascii").stdout
+        assert "├" in command("tree", "--plain").stdout
+        for what in (str(net), f"net:[{net}]", str(pid)):
+            said = command("show", what).stdout
+            assert f"net:[{net}]" in said
+            assert "sleep 60" in said
+        assert json.loads(command("show", "-J", str(net)).stdout)["namespaces"][0]["ns"] == net
+        done = command("diff", str(pid), str(os.getpid()))
+        assert done.returncode == 1
+        assert [line.split()[0] for line in done.stdout.splitlines() if "different" in line] == ["net", "user"]
+        assert command("diff", str(pid), str(pid)).returncode == 0
+
+
+def test_the_command_refuses_politely() -> None:
+    for argv in (["ls", "-t", "x"], ["ls", "-o", "X"], ["ls", "1"], ["show", "no-such"], ["diff", "1"], ["tree", "x"]):
+        done = command(*argv)
+        assert done.returncode == 125, (argv, done)
+        assert "Traceback" not in done.stderr
+        assert "pynamespaces" in done.stderr
+
+
+# ---- the page ----
+
+
+@in_room
+def test_the_page_stands_alone_and_works_in_a_browser() -> None:
+    with processes(Isolation("user", "net"), argv=["sh", "-c", 'sleep 60 # <script>alert(1)</script> & "x"']) as [pid]:
+        net = inode(f"/proc/{pid}/ns/net")
+        assert command("ls", "--html", "/mnt/page.html").returncode == 0
+        text = Path("/mnt/page.html").read_text("utf-8")
+    assert "<script>alert" not in text
+    assert f'id="net-{net}"' in text
+    assert not re.findall(r"(?:src|href)=[\"'](?!#)", text)
+    assert "http" not in text and "url(" not in text
+    browser = shutil.which("chromium")
+    if browser is None or not IS_ROOT:
+        return  # what it does in a browser is tried where one is installed
+    act = f"""<script>
+      const part = document.getElementById("net-{net}"), box = document.getElementById("filter");
+      document.querySelector('a[href="#net-{net}"]').click();
+      setTimeout(() => {{
+        const open = part.open;
+        box.value = "net:[{net}]"; box.dispatchEvent(new Event("input"));
+        const shown = [...document.querySelectorAll("details")].filter(each => !each.hidden).length;
+        document.title = `open ${{open}} shown ${{shown}}`;
+      }}, 200);
+    </script>"""
+    Path("/mnt/page.html").write_text(text.replace("</body>", act + "</body>"), "utf-8")
+    flags = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+        --disable-component-update --disable-sync --virtual-time-budget=3000 --user-data-dir=/mnt/chromium --dump-dom"""
+    done = subprocess.run(
+        [browser, *flags.split(), "file:///mnt/page.html"], capture_output=True, text=True, timeout=90, check=False
+    )
+    found = re.search("<title>open (.*) shown (.*)</title>", done.stdout)
+    assert found, done.stderr
+    assert found[1] == "true"
+    assert 1 <= int(found[2]) <= 3  # itself, and its owner's list

@@ -46,7 +46,7 @@ def _about(row: Found, census: Census) -> str:
     if row.nprocs:
         parts.append(f"{row.nprocs} process{'es' if row.nprocs > 1 else ''}: {found['PID']} {found['COMMAND']}")
     else:
-        parts.append(" ".join(f"{sort}:{count}" for sort, count in row.holders.items()) or "held by what is below it")
+        parts.append(tables.held_by(row))
     return " ".join(parts)
 
 

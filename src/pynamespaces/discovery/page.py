@@ -6,14 +6,17 @@ from html import escape
 
 from pynamespaces import kinds
 from pynamespaces.discovery import tables
+from pynamespaces.kinds import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pynamespaces.discovery.census import Census
     from pynamespaces.discovery.found import Found
+    from pynamespaces.ids import NamespaceId
 
+_ABOVE = {"parent of": (Kind.USER, Kind.PID), "owner of": (Kind.USER,)}
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --fg: #1b1f24; --dim: #667; --bg: #fff }
 @media (prefers-color-scheme: dark) { :root { --fg: #e6e8eb; --dim: #9aa3ad; --bg: #16191d } }
@@ -68,12 +71,13 @@ def _page(census: Census, title: str) -> Iterator[str]:
     yield f"<p>{len(census)} namespaces, {len(census.processes)} processes seen.</p>"
     yield '<input id="filter" type="search" placeholder="filter: a name, a number, a command" aria-label="filter">'
     yield from _shared(census)
+    below = _below(census)
     for row in kinds.TABLE:
         found = census.of(row.kind)
         if found:
             yield f"<h2>{row.name} <small>({len(found)})</small></h2><p>{escape(row.isolates)}</p>"
             for namespace in found:
-                yield from _details(namespace, census)
+                yield from _details(namespace, census, below)
     if census.unseen:
         yield '<h2>Not seen</h2><div class="unseen">'
         yield "<br>".join(escape(str(item)) for item in census.unseen) + "</div>"
@@ -101,7 +105,7 @@ def _shared(census: Census) -> Iterator[str]:
     for key, pids in sorted(groups.items(), key=lambda item: -len(item[1])):
         first = census.processes.get(pids[0])
         label = f"{len(pids)} × " if len(pids) > 1 else ""
-        yield f"<tr><td>{label}{pids[0]} {escape(first.name if first else '')}</td>"
+        yield f"<tr><td>{label}{pids[0]} {escape(first.command[:40] if first else '')}</td>"
         for name, inode, usual in zip(names, key, common, strict=True):
             if not inode:
                 yield "<td></td>"
@@ -114,24 +118,43 @@ def _shared(census: Census) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _details(row: Found, census: Census) -> Iterator[str]:
-    cells = tables.cells(row, census, ("PID", "USER", "COMMAND", "HOLDERS"))
+def _below(census: Census) -> dict[tuple[str, NamespaceId], list[Found]]:
+    """What each is owner and parent of."""
+    found: dict[tuple[str, NamespaceId], list[Found]] = {}
+    for row in census:
+        if row.parent is not None:
+            found.setdefault(("parent of", row.parent), []).append(row)
+        if row.owner is not None and row.owner != row.parent:
+            found.setdefault(("owner of", row.owner), []).append(row)
+    return found
+
+
+def _link(row: Found) -> str:
+    return f'<a href="#{row.kind}-{row.id.ino}">{row.text}</a>'
+
+
+def _details(row: Found, census: Census, below: Mapping[tuple[str, NamespaceId], Sequence[Found]]) -> Iterator[str]:
+    cells = tables.cells(row, census, ("PID", "COMMAND"))
     members = f"{row.nprocs} process{'' if row.nprocs == 1 else 'es'}"
-    what = f"{members} · {cells['PID']} {cells['COMMAND']}" if row.nprocs else str(cells["HOLDERS"])
+    what = f"{members} · {cells['PID']} {cells['COMMAND']}" if row.nprocs else tables.held_by(row)
     yield f'<details id="{row.kind}-{row.id.ino}"><summary><span class="id">{row.text}</span>'
     yield "".join(f'<span class="name">{escape(name)}</span>' for name in row.names)
     yield f'<span class="what">{escape(what)}</span></summary><dl>'
     facts: list[tuple[str, str]] = [("serial", str(row.serial or "unknown"))]
     if row.owner is not None:
-        facts.append(("owner", f'<a href="#user-{row.owner.ino}">user:[{row.owner.ino}]</a> of uid {row.owner_uid}'))
+        facts.append(("owner", f'<a href="#user-{row.owner.ino}">{row.owner.text("user")}</a>, uid {row.owner_uid}'))
     if row.parent is not None:
         facts.append(("parent", f'<a href="#{row.kind}-{row.parent.ino}">{row.parent.text(row.kind)}</a>'))
-    facts.append(("held by", escape(str(cells["HOLDERS"]))))
+    facts.append(("held by", tables.held_by(row)))
     for sort in ("threads", "for_children"):
         facts += [(sort.replace("_", " "), ", ".join(map(str, getattr(row, sort))))] if getattr(row, sort) else []
     for sort in ("fds", "sockets", "pidfds"):
         held = ", ".join(f"{pid}/{fd}" for pid, fd in getattr(row, sort)[:50])
         facts += [(sort, held)] if held else []
+    for word in ("parent of", "owner of"):
+        others = below.get((word, row.id), []) if row.kind in _ABOVE[word] else []
+        more = f", … and {len(others) - 50} more" if len(others) > 50 else ""
+        facts += [(word, ", ".join(map(_link, others[:50])) + more)] if others else []
     facts += [("mounted at", escape(f"{bind.path} in mnt:[{bind.mnt.ino}]")) for bind in row.binds]
     for name, text in facts:
         yield f"<dt>{name}</dt><dd>{text}</dd>"

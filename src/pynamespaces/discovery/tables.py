@@ -59,8 +59,25 @@ def _path(row: Found, census: Census) -> Cell:
     return f"/proc/{process.pid}/ns/{row.kind}_for_children" if process is not None and row.for_children else None
 
 
+_WORDS = {
+    "processes": ("process", "processes"),
+    "threads": ("thread", "threads"),
+    "for_children": ("task for its children", "tasks for their children"),
+    "fds": ("descriptor", "descriptors"),
+    "sockets": ("socket", "sockets"),
+    "pidfds": ("pidfd", "pidfds"),
+    "binds": ("mount", "mounts"),
+}
+
+
+def held_by(row: Found) -> str:
+    """``"8 processes, 1 descriptor"``."""
+    words = [f"{count} {_WORDS[sort][count > 1]}" for sort, count in row.holders.items()]
+    return ", ".join(words) or "only namespaces below it"
+
+
 def _holders(row: Found, census: Census) -> Cell:
-    return " ".join(f"{sort}:{count}" for sort, count in row.holders.items()) or "nothing"
+    return ",".join(f"{sort}:{count}" for sort, count in row.holders.items()) or "below"
 
 
 #: column -> (what it says, its cell, is it a number)
