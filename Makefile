@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BUILT := $(wildcard src/pynamespaces/_kernel/*.[ch] src/pynamespaces/_kernel/*.txt) setup.py pyproject.toml
 
-.PHONY: tour test together lint typing bench docs wheels clean
+.PHONY: tour test together storm lint typing bench docs wheels clean
 
 tour: $(VENV)/installed
 	@$(BIN)/pynamespaces tour
@@ -18,6 +18,10 @@ test: $(VENV)/installed-test
 together:
 	@$(MAKE) --no-print-directory VENV=$(VENV)-together $(VENV)-together/installed-together
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(VENV)-together/bin/python -m pytest tests/together.py
+
+# Two hundred censuses in a storm of short-lived processes, where `make test` takes some.
+storm: $(VENV)/installed-test
+	PYNAMESPACES_SCANS=200 $(BIN)/python -m pytest tests/test_discovery.py -k storm
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

@@ -55,7 +55,7 @@ def in_room(test: Callable[..., Any]) -> Callable[[], None]:
         # An ordinary user can come back from blocks of the kinds that are new here.
         base = () if IS_ROOT else ("user", "uts", "ipc", "net", "cgroup")
         box = Isolation(*base, "pid", "mnt", mounts=[mounts.tmpfs("/mnt")])
-        box.apply(test, timeout=120)
+        box.apply(test, timeout=600)
 
     wrapper.__name__, wrapper.__doc__ = test.__name__, test.__doc__
     return wrapper
