@@ -18,9 +18,9 @@ TREE = Path(__file__).parent.parent / "src" / "pynamespaces"
 #: From the floor up; a module imports, when it is imported, only what stands before it.
 ORDER = """
     values _kernel kinds ids errors capabilities procfs mount_causes causes pidfds handles pids clocks plan inits
-    errands ways blocks idmaps launching places sets mounts processes children remote workers calls isolation store
-    keeper removal entries persistence targets rootless discovery trials doctor __init__ net pytest_labs shell
-    cli_run cli_enter cli_doctor cli_ls cli_tree cli_show tour cli __main__ pytest_plugin
+    errands ways blocks idmaps launching places sets mounts processes ways_out children remote workers calls isolation
+    store keeper removal entries persistence targets rootless discovery trials doctor __init__ net pytest_labs
+    shell cli_run cli_enter cli_doctor cli_ls cli_tree cli_show tour cli __main__ pytest_plugin
 """.split()  # noqa: SIM905
 
 

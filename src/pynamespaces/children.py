@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pynamespaces.places import Place
     from pynamespaces.plan import Step
+    from pynamespaces.ways_out import Running
 
 _PID = kinds.row("pid").flag
 _TIME = kinds.row("time").flag
@@ -41,6 +42,7 @@ class Child:
         self.pid = pid
         self.pidfd = held
         self.sock = sock
+        self.way_out: Running | None = None
 
     def kill(self) -> None:
         """SIGKILL; with it ends an init of its own, and everything in a new pid namespace."""
@@ -58,6 +60,9 @@ class Child:
         return os.waitstatus_to_exitcode(status)
 
     def close(self) -> None:
+        way_out, self.way_out = self.way_out, None
+        if way_out is not None:
+            way_out.end()
         self.sock.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)
@@ -84,6 +89,7 @@ def fork(place: Place) -> Child:
         NamespaceError: in the parent: a step to the place was refused; the child is gone.
     """
     todo = place.plan()
+    network = getattr(place, "network", None)
     ways.frames()  # a spent thread starts nothing
     die = getattr(place, "die_with_parent", True)
     in_main = threading.current_thread() is threading.main_thread()
@@ -98,6 +104,8 @@ def fork(place: Place) -> Child:
             ours.close()
             os.close(image)
             _arrive_inside(todo, theirs, signal.SIGKILL if die and in_main else 0)
+            if network is not None:
+                receive(theirs)  # its way out is there
             return Child(0, -1, theirs)
         theirs.close()
         held = pidfd.pidfd_open(pid)
@@ -108,6 +116,12 @@ def fork(place: Place) -> Child:
                 if answer < 0:
                     raise refusal(-answer, step="start the watcher (die_with_parent)")
             _arrive(child, todo)
+            if network is not None:
+                from pynamespaces import ways_out
+
+                child.way_out = ways_out.start(network, pid, die_with_parent=die)
+                child.way_out.follow(held)
+                send(ours, b"N")
         except BaseException:
             child.kill()
             child.wait()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pynamespaces.kinds import KindLike
     from pynamespaces.mounts.options import Propagation
     from pynamespaces.sets import NamespaceSet
+    from pynamespaces.ways_out import WayOut
 
     class Furniture(Protocol):
         """What `mounts` and `root` take: a value that knows its steps."""
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         hostname: str | None
         domainname: str | None
         loopback: bool | Literal["host"]
+        network: WayOut | Literal["pasta", "slirp4netns"] | None
         sysctl: Mapping[str, str | int] | Iterable[tuple[str, str | int]] | None
         mounts: Iterable[Furniture]
         propagation: Propagation | Literal["private", "slave", "shared", "unbindable"] | None
@@ -57,6 +59,7 @@ FIELDS: dict[str, tuple[Any, str | None]] = {
     "hostname": (None, "uts"),
     "domainname": (None, "uts"),
     "loopback": (True, None),
+    "network": (None, "net"),
     "sysctl": (None, None),
     "mounts": ((), "mnt"),
     "propagation": ("private", "mnt"),
@@ -73,7 +76,7 @@ FIELDS: dict[str, tuple[Any, str | None]] = {
 }
 
 #: What only a child can be given: a thread could not come back from it.
-CHILD_ONLY = ("within", "ids", "cgroup", "no_new_privs", "capabilities", "rlimits", "new_session")
+CHILD_ONLY = ("within", "ids", "network", "cgroup", "no_new_privs", "capabilities", "rlimits", "new_session")
 
 
 class Isolation(Place):
@@ -88,6 +91,8 @@ class Isolation(Place):
         loopback: with net, bring lo up; "host" makes it a host without a cable: documentation addresses (RFC 5737,
             RFC 3849) on lo, with which getaddrinfo's AI_ADDRCONFIG resolves, and ports below 1024 and ping for
             everybody, each as far as this machine allows.
+        network: with net, a way out over this process's network: "pasta" (slirp4netns where only that is installed),
+            "slirp4netns", or a `way_out` with ports forwarded; by default there is none.
         sysctl: {name: value} of the new namespaces; each one's kind must be among the kinds.
         mounts: with mnt, what to mount (`pynamespaces.mounts`), in this order.
         propagation: with mnt, "private", "slave", "shared", "unbindable", or None to leave it as the kernel made it.
@@ -115,6 +120,7 @@ class Isolation(Place):
     hostname: str | None
     domainname: str | None
     loopback: bool | Literal["host"]
+    network: WayOut | str | None
     sysctl: tuple[tuple[str, str | int], ...] | None
     mounts: tuple[Furniture, ...]
     propagation: Propagation | Literal["private", "slave", "shared", "unbindable"] | None
@@ -168,6 +174,10 @@ class Isolation(Place):
             object.__setattr__(self, "rlimits", _limits(self.rlimits))
         if self.loopback not in (True, False, "host"):
             raise ValueError(f"loopback is True, False or 'host', got {self.loopback!r}")
+        if self.network is not None:
+            from pynamespaces import ways_out
+
+            object.__setattr__(self, "network", ways_out.parse(self.network))
         if self.sysctl is not None:
             object.__setattr__(self, "sysctl", tuple(dict(self.sysctl).items()))
         for name, _ in self.sysctl or ():

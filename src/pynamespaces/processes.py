@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar  # type checkers know it, installed or not
 
+    from pynamespaces import ways_out
     from pynamespaces.places import Arguments, Place
 
     Text = TypeVar("Text", str, bytes, default=bytes)
@@ -59,6 +60,7 @@ class Popen(subprocess.Popen[Text]):
         self._init = -1
         self._bare = launching.makes_pid_1(self._plan)
         self._namespaces: NamespaceSet | None = None
+        self._way_out: ways_out.Running | None = None
         if kwargs.get("preexec_fn") is not None:
             raise ValueError(
                 "preexec_fn cannot be honoured: no Python code runs between clone3 and exec; use the place's fields, "
@@ -143,7 +145,7 @@ class Popen(subprocess.Popen[Text]):
                 image if with_init else -1,
             )
             try:
-                started = launching.start(self._plan, command, self._before_exec)
+                started = launching.start(self._plan, command, self._ready(place))
             except launching.Failure as failure:
                 raise _as_subprocess(failure, program, cwd, executable) from None
             self._child_created = True
@@ -152,11 +154,32 @@ class Popen(subprocess.Popen[Text]):
             self._init = started.init_pidfd
             if parent_dies and not with_init and not main:
                 self._watch(image)
+            if self._way_out is not None:
+                self._way_out.follow(self.pidfd.fileno())
+        except BaseException:
+            if self._way_out is not None:
+                self._way_out.end()
+            raise
         finally:
             for fd in (image, cgroup):
                 if fd >= 0:
                     os.close(fd)
             self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+
+    def _ready(self, place: Place) -> Callable[[int], object] | None:
+        """What is done while the child waits in its new namespaces."""
+        network = getattr(place, "network", None)
+        if network is None:
+            return self._before_exec
+        from pynamespaces import ways_out
+
+        def ready(pid: int) -> None:
+            die = getattr(place, "die_with_parent", True)
+            self._way_out = ways_out.start(network, pid, die_with_parent=die)
+            if self._before_exec is not None:
+                self._before_exec(pid)
+
+        return ready
 
     def _watch(self, image: int) -> None:
         answer = launch.watch(image, self.pidfd.fileno())
@@ -170,7 +193,10 @@ class Popen(subprocess.Popen[Text]):
         self._end()
 
     def _end(self) -> None:
-        """The command has ended: so does its init, and what is left inside."""
+        """The command has ended: so does its init, what is left inside, and its way out."""
+        way_out, self._way_out = self._way_out, None
+        if way_out is not None:
+            way_out.end()
         held, self._init = self._init, -1
         if held >= 0:
             inits.end(held)

@@ -120,6 +120,6 @@ int pn_spawn_apart(int image, const int *fds, int count, const char *word);
 /* launch.c */
 int pn_launch_start(struct pn_launch *launch);
 int pn_launch_go(struct pn_launch *launch, int abandon);
-int pn_watcher_spawn(int image, int watched);
+int pn_watcher_spawn(int image, int mother, int watched);
 
 #endif

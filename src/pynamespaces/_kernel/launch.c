@@ -318,15 +318,16 @@ int pn_launch_go(struct pn_launch *launch, int abandon)
     return launch->error;
 }
 
-/* A process that is nobody's child: when we end (or with us), it kills the other one. */
-int pn_watcher_spawn(int image, int watched)
+/* A process that is nobody's child: when `mother` ends (-1: we do), it kills the other one. */
+int pn_watcher_spawn(int image, int mother, int watched)
 {
-    int mother = sys2(__NR_pidfd_open, sys0(__NR_getpid), 0);
+    int self = mother < 0 ? (int)sys2(__NR_pidfd_open, sys0(__NR_getpid), 0) : -1;
 
-    if (mother < 0)
-        return mother;
-    int fds[2] = {mother, watched};
+    if (mother < 0 && self < 0)
+        return self;
+    int fds[2] = {mother < 0 ? self : mother, watched};
     int answer = pn_spawn_apart(image, fds, 2, "watch");
-    sys1(__NR_close, mother);
+    if (self >= 0)
+        sys1(__NR_close, self);
     return answer;
 }

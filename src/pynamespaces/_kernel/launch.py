@@ -172,6 +172,6 @@ class Launch:
         return steps.array(todo, self._alive)
 
 
-def watch(image: int, watched: int) -> int:
-    """Start a watcher: the process behind a pidfd is killed when this process ends.  0 or -errno."""
-    return lib.pn_watcher_spawn(image, watched)
+def watch(image: int, watched: int, mother: int = -1) -> int:
+    """Start a watcher: the process behind a pidfd is killed when this one (or `mother`, a pidfd) ends.  0 or -errno."""
+    return lib.pn_watcher_spawn(image, mother, watched)

@@ -19,6 +19,7 @@ from pynamespaces.net.sockets import bind, connect, listen, open_connection, soc
 from pynamespaces.net.switches import Switch, switch
 from pynamespaces.net.weather import Weather, has_netem
 from pynamespaces.net.wires import Wire, wire
+from pynamespaces.ways_out import WayOut, way_out
 
 __all__ = [
     "End",
@@ -28,6 +29,7 @@ __all__ = [
     "Network",
     "Route",
     "Switch",
+    "WayOut",
     "Weather",
     "Wire",
     "bind",
@@ -44,5 +46,6 @@ __all__ = [
     "start_server",
     "supports",
     "switch",
+    "way_out",
     "wire",
 ]
