@@ -37,7 +37,8 @@ summary .what { color: var(--dim); overflow: hidden; text-overflow: ellipsis; wh
 .name { background: #4a90d933; border-radius: .6rem; padding: 0 .5rem; font-size: 12px }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .2rem .9rem .7rem }
 dt { color: var(--dim) } dd { margin: 0; overflow-wrap: anywhere }
-dd a { color: inherit; white-space: nowrap; text-decoration-color: var(--dim) } .members { columns: 24rem; column-gap: 2rem }
+dd a { color: inherit; white-space: nowrap; text-decoration-color: var(--dim) }
+.members { columns: 24rem; column-gap: 2rem }
 input { font: inherit; padding: .3rem .6rem; width: 20rem; max-width: 100%; border: 1px solid var(--line);
   border-radius: .4rem; background: transparent; color: inherit }
 .unseen { border-left: 3px solid #d98c4a; padding-left: .8rem }
