@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -298,6 +299,34 @@ def test_other_threads_keep_their_root() -> None:
         assert done.wait(30)
     thread.join()
     assert seen == [before] == [sorted(os.listdir("/"))]
+
+
+def test_functions_in_a_root_without_a_standard_library() -> None:
+    """What the child needs of it is imported before; tried in an interpreter that has imported little."""
+    code = """if True:
+        import os, sys
+        from pynamespaces import Isolation, mounts
+        box = Isolation(*sys.argv[1:], "mnt", root=mounts.empty(), mounts=[mounts.file("/x y", "")])
+        assert box.call(os.listdir, "/") == ["x y"]
+        with box.executor() as pool:
+            assert pool.submit(os.listdir, "/").result() == ["x y"]
+        with Isolation(*sys.argv[1:], "mnt", "pid", root=mounts.empty()).executor() as pool:
+            assert pool.submit(os.listdir, "/").result() == ["proc"]
+        try:
+            box.call(os.listdir, "/no/such")
+        except FileNotFoundError:
+            pass
+        try:
+            box.replace(mounts=[mounts.file("/x y", ""), mounts.bind("/no/such", "/x y")]).call(os.getpid)
+        except FileNotFoundError as error:
+            assert "the source" in str(error), error
+        try:
+            box.replace(mounts=[mounts.tmpfs("/a b"), mounts.sysfs()]).call(os.getpid)
+        except PermissionError as error:
+            assert "net" in str(error), error
+    """
+    done = subprocess.run([sys.executable, "-c", code, *USER], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # ---- propagation, as mount_namespaces(7) has it ----

@@ -77,9 +77,13 @@ def unescape(text: str) -> str:
     r"""Undo the kernel's escapes of mountinfo: ``\040`` is a space."""
     if "\\" not in text:
         return text
-    import re
-
-    raw = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8) & 255]), os.fsencode(text))
+    raw, *rest = os.fsencode(text).split(b"\\")
+    for part in rest:
+        octal = part[:3]
+        if len(octal) == 3 and not octal.strip(b"01234567"):
+            raw += bytes([int(octal, 8) & 255]) + part[3:]
+        else:
+            raw += b"\\" + part
     return os.fsdecode(raw)
 
 

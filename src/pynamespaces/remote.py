@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import inspect  # now: in another root there may be no standard library
 import pickle
 import signal
 import traceback
@@ -40,8 +41,6 @@ class RemoteTraceback(Exception):
 
 def pack_value(value: Any) -> bytes:
     """A result; one that cannot be sent becomes the TypeError that says so."""
-    import inspect
-
     if inspect.isgenerator(value) or inspect.iscoroutine(value) or inspect.isasyncgen(value):
         kind = type(value).__name__
         return pack_error(
