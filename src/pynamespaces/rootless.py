@@ -11,13 +11,15 @@ from pynamespaces.kinds import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal
+
     from pynamespaces.kinds import KindLike
 
 #: The base set by default: the host's network stays.
 BASE = (Kind.MNT, Kind.UTS, Kind.IPC, Kind.CGROUP)
 
 
-def become_root(*kinds_: KindLike) -> None:
+def become_root(*kinds_: KindLike, ids: Literal["root", "current"] = "root") -> None:
     """Make this process root of a new user namespace, together with a base set of new namespaces; there is no way back.
 
     Afterwards blocks of the base kinds work as root's do: only namespaces made in the same call can be come back to.
@@ -27,12 +29,16 @@ def become_root(*kinds_: KindLike) -> None:
     Args:
         kinds_: the base set; by default mnt, uts, ipc and cgroup, so that the host's network stays.  With pid, a tiny
             init of ours is PID 1 there; this process itself stays outside, and can start no thread any more (clone(2)).
+        ids: "root", or "current": with root's capabilities, but as the user and group that one is.
 
     Raises:
+        ValueError: another word for ids.
         NotSupported: this process has other threads, which the message names (EINVAL): unshare(2).
         NotPermitted: this machine refuses user namespaces to this user (EPERM), and why.
         OSError: a limit in /proc/sys/user is reached (ENOSPC).
     """
+    if ids not in ("root", "current"):
+        raise ValueError(f"ids is 'root' or 'current', got {ids!r}")
     rows = [row for row in kinds.parse(*kinds_ or BASE) if row.kind is not Kind.USER]
     stack = ways.frames()
     if stack:
@@ -52,8 +58,8 @@ def become_root(*kinds_: KindLike) -> None:
         ways.moved = True
         with _dumpable():
             _write(own, "setgroups", "deny")
-            _write(own, "uid_map", f"0 {uid} 1")
-            _write(own, "gid_map", f"0 {gid} 1")
+            _write(own, "uid_map", f"{uid if ids == 'current' else 0} {uid} 1")
+            _write(own, "gid_map", f"{gid if ids == 'current' else 0} {gid} 1")
     finally:
         os.close(own)
     for row in rows:

@@ -79,6 +79,12 @@ class NamespaceLeakWarning(pytest.PytestWarning):
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     options.add(parser)
+    # As early as can be: only a process with a single thread can go (unshare(2)).
+    home = options.early(pluginmanager, "namespaces_home")
+    if home not in ("", "no"):
+        from pynamespaces.pytest_plugin import home as homes
+
+        homes.move(home)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -35,7 +35,7 @@ def place_of(wish: Wish, mode: str) -> tuple[str, Isolation | None, str]:
 
 def _place(wish: Wish, mode: str) -> tuple[str, Isolation | None, str]:
     box = wish.box
-    own = not box.kinds & ~INPROCESS and not wish.timeout
+    own = not box.kinds & ~INPROCESS and wish.timeout is None
     refused = "no thread comes back from these kinds"
     if mode != "fork" and own:
         refused = _refusal(Isolation(box.kinds), "block") or ""
@@ -45,7 +45,8 @@ def _place(wish: Wish, mode: str) -> tuple[str, Isolation | None, str]:
         return mode, None, refused
     with_user = box if Kind.USER in box.kinds else _as_own_user(box)
     for candidate in (box, with_user):
-        refused = _refusal(Isolation(candidate.kinds), "call") or ""
+        furnished = {name: getattr(candidate, name) for name in ("clock", "ids", "init")}
+        refused = _refusal(Isolation(candidate.kinds, **furnished), "call") or ""
         if not refused:
             return "fork", candidate, ""
     return "fork", None, refused

@@ -55,6 +55,27 @@ def add(parser: pytest.Parser) -> None:
     parser.addini("namespaces_leak", "threads that a test leaves in its namespaces: warn|ignore|error", default="warn")
 
 
+def early(pluginmanager: pytest.PytestPluginManager, name: str) -> str:
+    """An option before the command line is parsed: the plugin is just being registered."""
+    import os
+    import shlex
+
+    config: pytest.Config | None = pluginmanager.get_plugin("pytestconfig")
+    if config is None:
+        return ""
+    try:
+        args = [*map(str, config.getini("addopts")), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    except ValueError:  # pytest says so itself
+        args = []
+    args += [str(arg) for arg in config.invocation_params.args]
+    option = f"--{name.replace('_', '-')}"
+    for position in range(len(args) - 1, -1, -1):
+        word, equals, given = args[position].partition("=")
+        if word == option:
+            return given if equals else "".join(args[position + 1 : position + 2])
+    return str(config.getini(name)).strip()
+
+
 def read(config: pytest.Config) -> Settings:
     """Check them.
 
