@@ -16,7 +16,7 @@ import sys
 import threading
 import warnings
 
-from pynamespaces import causes, idmaps, inits, kinds, launching, plan, ways
+from pynamespaces import causes, idmaps, inits, kinds, launching, plan, procfs, ways
 from pynamespaces._kernel import init, launch, pidfd, prctl, sched, steps
 from pynamespaces.errors import NamespaceError, refusal
 from pynamespaces.handles import Namespace
@@ -250,6 +250,10 @@ def _fork_inside(with_init: bool) -> None:
             inits.start(new=False)
         except OSError as error:
             raise causes.refused(error, "init (PID 1 of the new pid namespace)") from None
+        number, taken = 2, _lineage()
+        while number in taken:  # whoever tells forks by their pid would take the child for what it was forked from
+            plan.do(plan.init(), in_child=True)  # a process that does nothing, and has had that number
+            number += 1
     others = _others()  # now: the child may mount another /proc over this one
     try:
         pid = os.fork()
@@ -268,6 +272,17 @@ def _fork_inside(with_init: bool) -> None:
         signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
         os.kill(os.getpid(), -code)
     os._exit(code if code >= 0 else 128 - code)
+
+
+def _lineage() -> set[int]:
+    """The ids of this process and those it descends from."""
+    found: set[int] = set()
+    pid = os.getpid()
+    while pid > 0 and pid not in found:
+        found.add(pid)
+        text = procfs.read_text(f"/proc/{pid}/stat") or ") ? 0"
+        pid = int(text.rpartition(")")[2].split()[1])
+    return found
 
 
 def _others() -> list[int]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from pynamespaces import Isolation
 
 from .conftest import clean
 
@@ -309,6 +312,17 @@ def test_signals(): os.kill(os.getpid(), signal.SIGTERM)
     assert "killed by SIGTERM" in result.stdout.str()
 
 
+def test_the_pid_of_a_test_is_no_ancestors(pytester: pytest.Pytester) -> None:
+    """Where pytest is process 2 of a container, the test in a pid namespace would be, too; coverage for one minds."""
+    pytester.makepyfile(
+        "import os, pytest\nSESSION = os.getpid()\n@pytest.mark.namespaces('pid')\n"
+        "def test_it():\n    assert os.getpid() == 3 and SESSION == 2\n"
+    )
+    args = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    done = Isolation("user", "pid", "mnt").run(args, capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout
+
+
 def test_what_changes_in_the_child_stays_there(project: Project) -> None:
     result = project("""
 @pytest.mark.namespaces("uts", mode="fork")
@@ -357,3 +371,20 @@ def test_debugging_in_the_child(pytester: pytest.Pytester, monkeypatch: pytest.M
     child.expect("1 failed")
     child.read()
     child.wait()
+
+
+@pytest.mark.parametrize("args", [(), ("--parallel-mode",), ("--branch", "--append")], ids=" ".join)
+def test_coverage_run_counts_what_children_run(pytester: pytest.Pytester, args: tuple[str, ...]) -> None:
+    pytester.makepyfile(
+        measured="def a():\n    return 1\ndef b():\n    return 2\ndef c():\n    return 3\n",
+        test_it="import measured\ndef test_a(): measured.a()\ndef test_b(): measured.b()\n",
+    )
+    words = ["-m", "coverage"]
+    options = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", *FORK]
+    run = pytester.run(sys.executable, *words, "run", *args, "--source=.", "-m", "pytest", *options, timeout=60)
+    run.assert_outcomes(passed=2)
+    if "--parallel-mode" in args:
+        pytester.run(sys.executable, *words, "combine", "-q")
+    report = pytester.run(sys.executable, *words, "report", "-m", "--include=measured.py")
+    report.stdout.re_match_lines([r"measured.py +6 +1( +0 +0)? +83% +6"])
+    assert [path.name for path in Path().glob(".coverage*")] == [".coverage"]

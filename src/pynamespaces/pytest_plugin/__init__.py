@@ -15,6 +15,7 @@ outside, once.  Nothing is imported or done for a session in which no test asks.
     forked        a child for the test; pytest's protocol stays in the parent
     child         that child's side
     messages      what the two tell each other
+    measuring     coverage of what children run
     crashes       what is said of a child that died
     home          --namespaces-home: the whole session moves, once
     private       what little of pytest's private surface is needed

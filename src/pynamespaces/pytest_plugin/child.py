@@ -10,7 +10,7 @@ import warnings
 import pytest
 
 from pynamespaces import children
-from pynamespaces.pytest_plugin import private
+from pynamespaces.pytest_plugin import measuring, private
 from pynamespaces.pytest_plugin.messages import Debugging, Interrupted, Log, Quit, Reply, pack
 
 TYPE_CHECKING = False
@@ -38,6 +38,7 @@ class Inside:
         self.broader: list[tuple[Any, Any]] = []  # fixtures of broader scope that only this test asked for
         self.pending: Log | None = None
         config = self.item.config
+        measuring.own_file()
         faulthandler.enable(file=visit.faults)
         self._recorder = warnings.catch_warnings(record=True)
         warned = self._recorder.__enter__()

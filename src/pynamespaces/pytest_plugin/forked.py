@@ -21,7 +21,7 @@ import pytest
 
 from pynamespaces import children
 from pynamespaces.errors import NamespaceError
-from pynamespaces.pytest_plugin import crashes, private
+from pynamespaces.pytest_plugin import crashes, measuring, private
 from pynamespaces.pytest_plugin.child import Inside
 from pynamespaces.pytest_plugin.messages import Interrupted, Log, Quit, Reply, report_of
 
@@ -143,6 +143,7 @@ class Forked:
         import threading
 
         Forked.reap()
+        measuring.split()
         _make_base_temp(self.item)
         if Forked.faults < 0:
             Forked.faults = os.memfd_create("faulthandler", os.MFD_CLOEXEC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pynamespaces.pytest_plugin import SETTINGS, available, private
+from pynamespaces.pytest_plugin import SETTINGS, available, measuring, private
 from pynamespaces.pytest_plugin.forked import Forked
 from pynamespaces.pytest_plugin.inprocess import InProcess
 
@@ -114,6 +114,7 @@ class Running:
 
     def pytest_sessionfinish(self) -> None:
         Forked.reap()
+        measuring.combine()
 
 
 class Answers:
