@@ -25,7 +25,6 @@ from typing import Any
 import pytest
 
 from pynamespaces import kinds, plan
-from pynamespaces.pytest_labs import lab, two_hosts  # noqa: F401 (fixtures)
 from pynamespaces.rootless import become_root
 
 pytest_plugins = ["pytester"]

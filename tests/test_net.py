@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -18,8 +19,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import IS_ROOT, in_child
-from pynamespaces import Isolation, Namespace, NamespaceError, NotPermitted, NotSupported, errands, net, unshare
-from pynamespaces.net import links, netlink
+from pynamespaces import (
+    Isolation,
+    Namespace,
+    NamespaceError,
+    NotPermitted,
+    NotSupported,
+    errands,
+    forget,
+    mounts,
+    net,
+    unshare,
+)
+from pynamespaces.net import Network, links, names, netlink
 
 if TYPE_CHECKING:
     from pynamespaces.net import Host, Lab
@@ -381,3 +393,89 @@ def test_without_pyroute2_the_error_says_what_to_install(tmp_path: object) -> No
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "pip install 'pynamespaces[net]'" in said
+
+
+def test_an_interface_moves_there_and_back(lab: Lab) -> None:
+    lab.wire("a", "b", names=("cable", "port"), addresses=("10.1.0.1/24", "10.1.0.2/24"))
+    c = lab.host("c")
+    with net.move("port", c, source=lab["b"], name="eth7", addresses="10.1.0.3/24") as moved:
+        assert moved.name == "eth7" and interfaces(c) == ["eth7", "lo"] and interfaces(lab["b"]) == ["lo"]
+        talk(c, lab["a"], "10.1.0.3")
+    assert interfaces(c) == ["lo"] and interfaces(lab["b"]) == ["lo", "port"]
+    moved.close()
+    with pytest.raises(OSError, match="no interface 'eth9'"):
+        net.move("eth9", c, source=lab["b"])
+    with pytest.raises(OSError) as refused:
+        net.move("lo", c, source=lab["b"])
+    assert refused.value.errno == errno.EINVAL
+    with pytest.raises(NamespaceError):  # what it should get there is refused: it comes back
+        net.move("port", c, source=lab["b"], addresses=["10.1.0.3/24", "10.1.0.3/24"])
+    assert interfaces(lab["b"]) == ["lo", "port"]
+
+
+def test_a_tap_hands_frames_to_its_program(lab: Lab) -> None:
+    host = lab.host("a")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        with pytest.raises(NotPermitted, match="/dev/net/tun"):
+            net.tap(host)
+        return
+    with net.tap(host, tun=True, addresses="10.5.0.1/24") as tap, net.bind(host, ("", 0)) as sock:
+        assert tap.name == "tun0" and not os.get_inheritable(tap.fileno())
+        sock.sendto(b"to nowhere", ("10.5.0.2", 9))
+        while True:
+            select.select([tap], [], [], 5)
+            packet = tap.read()
+            if packet[0] >> 4 == 4 and b"to nowhere" in packet:
+                break
+        with net.bind(host, ("10.5.0.1", 53)) as there:  # the same, from the other side, without a checksum
+            ports = (9).to_bytes(2, "big") + (53).to_bytes(2, "big")
+            body = ports + (8 + 5).to_bytes(2, "big") + b"\0\0" + b"hello"
+            head = bytes([0x45, 0]) + (20 + len(body)).to_bytes(2, "big") + bytes([0, 0, 0, 0, 64, 17, 0, 0])
+            head += socket.inet_aton("10.5.0.2") + socket.inet_aton("10.5.0.1")
+            total = sum(int.from_bytes(head[i : i + 2], "big") for i in range(0, 20, 2))
+            total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+            tap.write(head[:10] + total.to_bytes(2, "big") + head[12:] + body)
+            there.settimeout(5)
+            assert there.recv(100) == b"hello"
+    assert interfaces(host) == ["lo"]
+    with pytest.raises(ValueError, match="closed"):
+        tap.read()
+
+
+def test_names_of_ones_own() -> None:
+    hosts = net.hosts_file({"db": ["10.0.0.2", "fd00::2"], "web": "10.0.0.1"})
+    box = Isolation("user", "net", "mnt", mounts=[hosts, net.resolv_conf("10.0.0.53", search=["lan"])])
+    said = box.run(["sh", "-c", "getent hosts db; cat /etc/resolv.conf"], capture_output=True, text=True)
+    assert said.stdout.split() == ["fd00::2", "db", "nameserver", "10.0.0.53", "search", "lan"]
+    for wrong in (
+        lambda: net.hosts_file({"a b": "10.0.0.1"}),
+        lambda: net.hosts_file({"db": "here"}),
+        lambda: net.resolv_conf("dns.example"),
+        lambda: net.resolv_conf("10.0.0.1", search=["a b"]),
+        lambda: net.netns("../up"),
+        lambda: net.netns_files(""),
+    ):
+        with pytest.raises(ValueError):
+            wrong()
+
+
+@in_child
+def test_what_ip_netns_exec_gives() -> None:
+    """A network in /run/netns, its files in /etc/netns, and a /sys that shows it."""
+    patching = pytest.MonkeyPatch.context()
+    run, mnt = mounts.mount(mounts.tmpfs("/run")), mounts.mount(mounts.tmpfs("/mnt"))
+    with run, mnt, unshare("net") as inside, inside, Network(inside) as blue, patching as patch:
+        os.makedirs("/run/netns")
+        os.makedirs("/mnt/blue")
+        Path("/mnt/blue/hosts").write_text("10.0.0.9 of-blue\n", "utf-8")
+        Path("/mnt/blue/no-such-file").write_text("", "utf-8")
+        patch.setattr(names, "ETC", "/mnt")
+        blue.namespace.persist("/run/netns/blue")
+        with net.wire(blue, blue, names=("azure", "sky")):
+            script = "ls /sys/class/net; cat /etc/hosts"
+            said = net.netns("blue").run(["sh", "-c", script], capture_output=True, text=True, check=True)
+        assert said.stdout.split()[0] == "azure" and "of-blue" in said.stdout
+        with pytest.raises(FileNotFoundError):
+            net.netns("green")
+        forget("/run/netns/blue")
+    assert "of-blue" not in Path("/etc/hosts").read_text("utf-8")

@@ -205,21 +205,26 @@ def _create(there: Netlink, request: Any, kind: str) -> None:
         ) from None
 
 
-def settle(there: Netlink, name: str, mac: str | None, addresses: tuple[str, ...], *, ipv6: bool = True) -> End:
-    """Bring a new interface up with its addresses; on failure it is deleted again.
+def settle(there: Netlink, name: str, mac: str | None, addresses: tuple[str, ...]) -> End:
+    """Bring a new interface of ours up with its addresses; on failure it is deleted again."""
+    try:
+        return configure(there, name, mac, addresses)
+    except BaseException:
+        there.do(messages.delete_link(there.index(name), name))
+        raise
 
-    Its link-local address is made here from the MAC and, like all its IPv6 addresses, can be used at once (nodad).
+
+def configure(there: Netlink, name: str, mac: str | None, addresses: tuple[str, ...]) -> End:
+    """Bring an interface up with its addresses.
+
+    With a MAC its link-local address is made here and, like all its IPv6 addresses, can be used at once (nodad).
     """
     index = there.index(name)
-    todo = [messages.no_generated_address(index, name), messages.up(index, name)]
-    if mac is not None and ipv6:
+    todo = [messages.up(index, name)]
+    if mac is not None:
+        todo.insert(0, messages.no_generated_address(index, name))
         todo.append(messages.new_address(index, name, link_local(mac), messages.NO_IPV6))
-    todo += [messages.new_address(index, name, address) for address in addresses]
-    try:
-        there.do(*todo)
-    except BaseException:
-        there.do(messages.delete_link(index, name))
-        raise
+    there.do(*todo, *[messages.new_address(index, name, address) for address in addresses])
     return End(Network(there.network), name, index, mac or "", addresses)
 
 
