@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import IS_ROOT, drop_to_user, in_child, in_plain_child, need, needs_root, refuse
+from conftest import IS_ROOT, drop_to_user, in_child, in_plain_child, need, needs_root, refuse, refuse_ioctls
 from pynamespaces import (
     Census,
     Found,
@@ -45,6 +45,7 @@ from pynamespaces._kernel import sched
 from pynamespaces.discovery import sources
 
 LISTMOUNT, LISTNS, PIDFD_GETFD = 458, 470, 438
+NS_GET_MNTNS_ID, NS_MNT_GET_NEXT, NS_MNT_GET_PREV, NS_GET_ID = 0x8008B705, 0x8010B70B, 0x8010B70C, 0x8008B70D
 SLEEP = ["sleep", "60"]
 
 
@@ -469,7 +470,16 @@ def test_the_same_where_the_kernel_has_less() -> None:
     before = discover()
     assert [row.paths for row in before if row.binds] == [(f"{where}/net",)]
     refuse(LISTMOUNT, LISTNS, PIDFD_GETFD)
-    after = discover()
+    _same_but_for_the_lost(before, discover())
+    refuse_ioctls(NS_GET_MNTNS_ID, NS_MNT_GET_NEXT, NS_MNT_GET_PREV, NS_GET_ID)
+    oldest = discover()
+    _same_but_for_the_lost(before, oldest)
+    assert all(row.serial is None for row in oldest)
+    with Namespace.current("uts") as us, oldest[us].open() as opened:
+        assert opened == us
+
+
+def _same_but_for_the_lost(before: Census, after: Census) -> None:
     # Without pidfd_getfd(2) nobody out of sight is found by a pidfd, nor a net namespace by a socket.
     lost = {"pidfds", "sockets"}
     assert [(row.text, row.binds) for row in before if set(row.holders) - lost] == [

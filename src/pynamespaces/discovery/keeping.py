@@ -35,6 +35,8 @@ def names(gathering: Gathering) -> None:
 def _kept(gathering: Gathering, store: str) -> None:
     try:
         found = os.listdir(store)
+        if os.stat(store).st_uid not in (0, os.geteuid()):
+            return  # somebody else's, who could keep us waiting
     except OSError:
         return
     for name in sorted(found):
