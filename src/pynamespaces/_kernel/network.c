@@ -54,9 +54,9 @@ long pn_add_address(const char *device, int family, int prefix, const char *byte
             ask.address.ifa_flags = IFA_F_NODAD;
         attribute(&ask.head, IFA_LOCAL, bytes, size);
         attribute(&ask.head, IFA_ADDRESS, bytes, size);
-        said = sys6(__NR_sendto, fd, &ask, ask.head.nlmsg_len, 0, 0, 0);
+        said = sys6(__NR_sendto, fd, (long)&ask, ask.head.nlmsg_len, 0, 0, 0);
         if (said >= 0)
-            said = sys6(__NR_recvfrom, fd, &answer, sizeof answer, 0, 0, 0);
+            said = sys6(__NR_recvfrom, fd, (long)&answer, sizeof answer, 0, 0, 0);
         if (said >= 0) {
             const struct nlmsgerr *error = NLMSG_DATA(&answer.head);
             said = answer.head.nlmsg_type == NLMSG_ERROR ? error->error : -EPROTO;
