@@ -94,6 +94,8 @@ def fork(place: Place) -> Child:
     die = getattr(place, "die_with_parent", True)
     in_main = threading.current_thread() is threading.main_thread()
     image = init.image()
+    if launching.has_init(todo):
+        _lineage()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     pid = -1
     try:
@@ -250,7 +252,7 @@ def _fork_inside(with_init: bool) -> None:
             inits.start(new=False)
         except OSError as error:
             raise causes.refused(error, "init (PID 1 of the new pid namespace)") from None
-        number, taken = 2, _lineage()
+        number, taken = 2, {os.getpid(), *_lineage()}
         while number in taken:  # whoever tells forks by their pid would take the child for what it was forked from
             plan.do(plan.init(), in_child=True)  # a process that does nothing, and has had that number
             number += 1
@@ -275,14 +277,17 @@ def _fork_inside(with_init: bool) -> None:
 
 
 def _lineage() -> set[int]:
-    """The ids of this process and those it descends from."""
-    found: set[int] = set()
-    pid = os.getpid()
-    while pid > 0 and pid not in found:
-        found.add(pid)
-        text = procfs.read_text(f"/proc/{pid}/stat") or ") ? 0"
-        pid = int(text.rpartition(")")[2].split()[1])
-    return found
+    """The ids of this process, when it was first asked, and of those it descends from; children inherit the answer."""
+    if not _ancestors:
+        pid = os.getpid()
+        while pid > 0 and pid not in _ancestors:
+            _ancestors.add(pid)
+            text = procfs.read_text(f"/proc/{pid}/stat") or ") ? 0"
+            pid = int(text.rpartition(")")[2].split()[1])
+    return _ancestors
+
+
+_ancestors: set[int] = set()
 
 
 def _others() -> list[int]:

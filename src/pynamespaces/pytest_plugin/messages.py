@@ -41,6 +41,8 @@ class Reply:
     def take(self, item: Any) -> None:
         """Take over what pytest keeps elsewhere than in a report."""
         _count(item, self.subtests)
+        if not self.warned:
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("always")
             for message, category, filename, line in self.warned:
