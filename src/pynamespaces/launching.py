@@ -7,7 +7,7 @@ import os
 from pynamespaces import causes, idmaps, kinds, plan
 from pynamespaces._kernel import launch, prctl, steps
 from pynamespaces._kernel.launch import Command, Launch
-from pynamespaces.errors import NotSupported, refusal
+from pynamespaces.errors import NamespaceError, NotSupported, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +79,10 @@ def start(plan: Sequence[Step], command: Command, ready: Callable[[int], object]
         outer += [step for step in inner if step.op == steps.CLOCKS]  # before init, the first process there
         inner = [step for step in inner if step.op != steps.CLOCKS]
     started = Launch(way, flags, outer, inner, late, command, wait=maps is not None or ready is not None)
-    _run(started, maps, [*outer, *inner, *late], flags, ready)
+    try:
+        _run(started, maps, [*outer, *inner, *late], flags, ready)
+    except NamespaceError as error:
+        raise _of_whom(error, command) from error.__cause__
     return started
 
 
@@ -114,6 +117,17 @@ def _run(
         step = launch.PHASES[where]
         raise refusal(-answer, step=step, hint=causes.why(-answer, step, users=bool(flags & _USER)))
     raise plan.refused(order[where], -answer, started.said, users=bool(flags & _USER))
+
+
+def _of_whom(error: NamespaceError, command: Command) -> NamespaceError:
+    """Name the ids in the refusal of a change of ids: EINVAL means that the user namespace does not map them."""
+    ids = {"setresuid": command.uid, "setresgid": command.gid, "setgroups": command.groups}.get(error.step)
+    if ids is None:
+        return error
+    hint = error.hint
+    if error.errno == 22:
+        hint = f"{ids} {'is' if isinstance(ids, int) else 'are'} not mapped in the command's user namespace"
+    return refusal(error.errno or 0, step=f"{error.step}({ids})", hint=hint)
 
 
 def executables(argv0: bytes, path: str | None) -> tuple[bytes, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal as signals
 import subprocess
+import sys
 import threading
+import time
 
 from pynamespaces import inits, launching
 from pynamespaces._kernel import init, launch, pidfd
@@ -106,7 +109,9 @@ class Popen(subprocess.Popen[Text]):
         start_new_session: bool,
         process_group: int,
     ) -> None:
-        words: list[bytes] = _words(args, shell, executable)
+        args = _arguments(args, shell, executable)
+        sys.audit("subprocess.Popen", args[0] if executable is None else executable, args, cwd, env)
+        words: list[bytes] = [os.fsencode(word) for word in args]
         program = words[0] if executable is None else os.fsencode(executable)
         environment = os.environ if env is None else env
         envp: list[bytes]
@@ -204,6 +209,16 @@ class Popen(subprocess.Popen[Text]):
         if pid_fd is not None and not pid_fd.closed:
             pid_fd.close()
 
+    def _wait(self, timeout: float | None) -> int:
+        """subprocess's, but without its busy loop: the pidfd tells when it has ended."""
+        if timeout is not None and self.returncode is None and not self.pidfd.closed:
+            deadline = time.monotonic() + timeout
+            while pidfd.alive(self.pidfd.fileno(), max(0, math.ceil((deadline - time.monotonic()) * 1000))):
+                if time.monotonic() >= deadline:
+                    raise subprocess.TimeoutExpired(self.args, timeout)
+            timeout = None
+        return int(super()._wait(timeout))  # type: ignore[misc]
+
     def send_signal(self, sig: int) -> None:
         """Send a signal; nothing happens if it has ended.
 
@@ -265,11 +280,9 @@ class Popen(subprocess.Popen[Text]):
 
     def __del__(self, *args: Any) -> None:
         if getattr(self, "_child_created", False):
-            super().__del__(*args)
-            if self.returncode is None and self._init >= 0:
-                os.close(self._init)
-                self._init = -1
-            self.pidfd.close()
+            super().__del__(*args)  # a command that still runs is kept in subprocess._active, and this with it
+            if self.returncode is not None:
+                self.pidfd.close()
 
 
 def run(
@@ -313,14 +326,13 @@ def _resolve(ended: asyncio.Future[None]) -> None:
         ended.set_result(None)
 
 
-def _words(args: Any, shell: bool, executable: Any) -> list[bytes]:
-    if isinstance(args, (str, bytes, os.PathLike)):
-        args = [args]
-    words = [os.fsencode(word) for word in args]
+def _arguments(args: Any, shell: bool, executable: Any) -> list[Any]:
+    """The command's words, as subprocess makes them of what it is given."""
+    if isinstance(args, os.PathLike) and shell:
+        raise TypeError("path-like args is not allowed when shell is true")
+    words = [args] if isinstance(args, (str, bytes, os.PathLike)) else list(args)
     if shell:
-        words = [b"/bin/sh", b"-c", *words]
-        if executable is not None:
-            words[0] = os.fsencode(executable)
+        words = [executable or "/bin/sh", "-c", *words]
     if not words:
         raise ValueError("the command is empty")
     return words

@@ -167,17 +167,14 @@ static int become_command(void *data)
         default_signal(SIGXFSZ);
     }
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &launch->mask, 0, SIGSET_BYTES);
-    answer = -ENOENT;
+    /* A later directory may do, but the first refusal is worth more than an absence. */
+    long refused = 0;
     for (int i = 0; i < launch->paths_count; i++) {
-        long error = sys3(__NR_execve, launch->paths[i], launch->argv, launch->envp);
-        /* As execvp(3): a later directory may do, but a refusal is worth more than an absence. */
-        if (error != -ENOENT && error != -ENOTDIR) {
-            answer = error;
-            if (error != -EACCES)
-                break;
-        }
+        answer = sys3(__NR_execve, launch->paths[i], launch->argv, launch->envp);
+        if (answer != -ENOENT && answer != -ENOTDIR && refused == 0)
+            refused = answer;
     }
-    return fail(launch, PN_FAILED_EXEC, answer);
+    return fail(launch, PN_FAILED_EXEC, refused ? refused : answer);
 }
 
 static struct pn_clone_args clone_args(struct pn_launch *launch, unsigned long long flags, char *stack, int *pidfd)
