@@ -211,12 +211,20 @@ class Popen(subprocess.Popen[Text]):
 
     def _wait(self, timeout: float | None) -> int:
         """subprocess's, but without its busy loop: the pidfd tells when it has ended."""
-        if timeout is not None and self.returncode is None and not self.pidfd.closed:
-            deadline = time.monotonic() + timeout
-            while pidfd.alive(self.pidfd.fileno(), max(0, math.ceil((deadline - time.monotonic()) * 1000))):
-                if time.monotonic() >= deadline:
-                    raise subprocess.TimeoutExpired(self.args, timeout)
-            timeout = None
+        lock: threading.Lock = self._waitpid_lock  # type: ignore[attr-defined]
+        if timeout is not None and lock.acquire(False):  # nobody closes the pidfd while it is ours
+            try:
+                held = -1 if self.pidfd.closed else os.dup(self.pidfd.fileno())
+            finally:
+                lock.release()
+            if held >= 0:
+                try:
+                    deadline = time.monotonic() + timeout
+                    while pidfd.alive(held, max(0, math.ceil((deadline - time.monotonic()) * 1000))):
+                        if time.monotonic() >= deadline:
+                            raise subprocess.TimeoutExpired(self.args, timeout)
+                finally:
+                    os.close(held)
         return int(super()._wait(timeout))  # type: ignore[misc]
 
     def send_signal(self, sig: int) -> None:
