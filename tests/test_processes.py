@@ -328,6 +328,41 @@ def test_within_existing_namespaces_new_ones_are_made() -> None:
     there.close()
 
 
+@pytest.mark.parametrize("kinds", [("user",), ("user", "time"), ("user", "uts", "net", "mnt", "time")], ids="-".join)
+def test_a_new_user_namespace_below_an_existing_one(kinds: tuple[str, ...]) -> None:
+    @in_plain_child
+    def test() -> None:
+        import shutil  # noqa: F401 (while it can be read)
+
+        drop_to_user()
+        offset = {"clock": ClockOffsets(boottime=10**7)} if "time" in kinds else {}
+        first = Isolation(*kinds, **offset).Popen(["sleep", "60"])
+        try:
+            with first.namespaces as there, there.only(*kinds) as base:
+                box = Isolation("user", "ipc", within=base)
+                said = output(box, "id -u; cat /proc/self/uid_map; cut -d. -f1 /proc/uptime").split()
+                assert said[:4] == ["0", "0", "0", "1"]
+                assert (int(said[4]) > 10**7) == ("time" in kinds)
+                assert output(box, "readlink /proc/self/ns/user") != there["user"].id.text("user")
+                assert box.call(os.geteuid) == 0
+                with pytest.raises(PermissionError, match="ids outside are those of"):
+                    box.replace(ids=IdMap([(0, 5, 1)], [(0, 0, 1)])).run(["true"])
+        finally:
+            first.kill()
+            first.wait()
+
+    test()
+
+
+def test_a_new_pid_namespace_below_an_existing_one_is_refused_with_the_reason() -> None:
+    with Isolation("user", "pid").Popen(["sleep", "60"]) as process:
+        there = process.namespaces
+        with pytest.raises(ns.NotSupported, match="only a process that is inside can make it"):
+            Isolation("pid", within=there).run(["true"])
+        process.kill()
+    there.close()
+
+
 def test_a_refused_step_names_itself_and_leaves_nothing() -> None:
     class Impossible:
         def steps(self):

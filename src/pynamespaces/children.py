@@ -16,7 +16,7 @@ import sys
 import threading
 import warnings
 
-from pynamespaces import causes, idmaps, inits, kinds, launching, plan, procfs, ways
+from pynamespaces import causes, inits, kinds, launching, plan, procfs, ways
 from pynamespaces._kernel import init, launch, pidfd, prctl, sched, steps
 from pynamespaces.errors import NamespaceError, refusal
 from pynamespaces.handles import Namespace
@@ -175,7 +175,8 @@ def _arrive(child: Child, todo: Sequence[Step]) -> None:
             raise refusal(3, step="start a child", text=f"it ended with status {child.wait()} on the way")
         word = bytes(said[:1])
         if word == b"M":
-            idmaps.write(int(said[1:]), next(step for step in todo if step.op == steps.MAP_IDS))
+            maps = next(step for step in todo if step.op == steps.MAP_IDS)
+            launching.write_maps(int(said[1:]), maps, todo)
             send(child.sock, b"G")
         elif word == b"E":
             error: NamespaceError = pickle.loads(said[1:])

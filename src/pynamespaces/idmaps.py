@@ -6,7 +6,7 @@ import itertools
 import os
 
 from pynamespaces import causes, plan, procfs
-from pynamespaces._kernel import prctl, sched
+from pynamespaces._kernel import errand, prctl, sched
 from pynamespaces.errors import NotPermitted, NotSupported, refusal
 from pynamespaces.values import value
 
@@ -116,6 +116,31 @@ def write(pid: int, step: plan.Step) -> None:
     finally:
         if dumpable == 0:
             prctl.set_dumpable(0)
+
+
+def write_within(pid: int, step: plan.Step, user: plan.Step) -> None:
+    """The same below an existing user namespace that `user` joins: only from there may it be written.
+
+    Ids outside are those of that namespace; its root has every right over them.
+
+    Raises:
+        NotPermitted: ids that nobody has in that namespace.
+    """
+    files = [("uid_map", step.a or b""), ("gid_map", step.b or b"")]
+    if step.c == b"deny":
+        files.insert(0, ("setgroups", step.c))
+    for name, text in files:
+        path = f"/proc/{pid}/{name}"
+        fd = errand.run([user], errand.OPEN, (os.O_WRONLY, 0), path.encode())[0]
+        if fd < 0:
+            raise refusal(-fd, step=f"open {path} in {user}")
+        try:
+            os.write(fd, text)
+        except OSError as error:
+            hint = f"it was to be: {', '.join(text.decode().splitlines()[:3])}; ids outside are those of {user.what}"
+            raise refusal(error.errno or 0, step=f"write {path}", hint=hint) from None
+        finally:
+            os.close(fd)
 
 
 def extents(name: str) -> tuple[Range, ...]:

@@ -85,7 +85,8 @@ class Isolation(Place):
     Args:
         kinds_: which namespaces are new.
         within: existing namespaces in which the new ones are made.
-        ids: with user, who is who inside; by default this user is root.
+        ids: with user, who is who inside; by default this user is root.  Within an existing user namespace ids outside
+            are those of that one.
         hostname: with uts, at most 64 bytes.
         domainname: with uts, at most 64 bytes.
         loopback: with net, bring lo up; "host" makes it a host without a cable: documentation addresses (RFC 5737,
@@ -206,7 +207,8 @@ class Isolation(Place):
         if rows:
             todo.append(plan.unshare(rows))
         if "user" in names:
-            ids = self.ids or IdMap.root()
+            below = self.within is not None and "user" in self.within
+            ids = self.ids or (IdMap([(0, 0, 1)], [(0, 0, 1)]) if below else IdMap.root())
             todo.append(ids.step())
             todo.append(plan.set_ids(min(ids.uids)[0], min(ids.gids)[0]))
         if self.clock is not None:

@@ -59,16 +59,18 @@ def start(plan: Sequence[Step], command: Command, ready: Callable[[int], object]
             flags |= step.flags
         elif step.op == steps.MAP_IDS:
             maps = step
+    if joined & flags & _PID:
+        text = (
+            "a new pid namespace within an existing one: only a process that is inside can make it (unshare(2), EINVAL)"
+        )
+        hint = "start a program inside that makes it, or leave pid out of the existing or of the new ones"
+        raise NotSupported(95, text, step="unshare(pid)", hint=hint)
     late = [step for step in plan if step.op in LATE]
     passive = (steps.JOIN, steps.UNSHARE, steps.MAP_IDS, steps.INIT, *LATE)
     inner = [step for step in plan if step.op not in passive]
     outer: list[Step] = []
     if joined & _TIME:
         way = launch.COPY
-        if maps is not None:
-            raise NotSupported(
-                95, "a new user namespace within an existing time namespace", step="setns(time)", hint="enter it first"
-            )
     elif has_init(plan) or joined & _PID or (joined and flags):
         way = launch.HELPER
     else:
@@ -97,7 +99,7 @@ def _run(
         raise refusal(-answer, step=step, hint=causes.why(-answer, step))
     try:
         if maps is not None:
-            idmaps.write(started.waiting, maps)
+            write_maps(started.waiting, maps, order)
         if ready is not None:
             ready(started.waiting)
     except BaseException as error:
@@ -117,6 +119,14 @@ def _run(
         step = launch.PHASES[where]
         raise refusal(-answer, step=step, hint=causes.why(-answer, step, users=bool(flags & _USER)))
     raise plan.refused(order[where], -answer, started.said, users=bool(flags & _USER))
+
+
+def write_maps(pid: int, maps: Step, todo: Sequence[Step]) -> None:
+    """Write the maps of a process that waits in its new user namespace, from where that one's parent namespace is."""
+    for step in todo:
+        if step.op == steps.JOIN and step.flags == _USER:
+            return idmaps.write_within(pid, maps, step)
+    return idmaps.write(pid, maps)
 
 
 def _of_whom(error: NamespaceError, command: Command) -> NamespaceError:

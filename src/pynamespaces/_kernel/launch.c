@@ -225,6 +225,24 @@ static int help(void *data)
     return 0;
 }
 
+static void reap(int pidfd)
+{
+    siginfo_t info;
+    while (sys5(__NR_waitid, P_PIDFD, pidfd, &info, WEXITED | __WALL, 0) == -EINTR)
+        ;
+}
+
+/* The kernel clears `alive` only in memory that somebody else has, too: a copy's end shows by its being a zombie. */
+static int is_alive(struct pn_launch *launch)
+{
+    siginfo_t info = {0};
+
+    if (launch->way != PN_COPY)
+        return __atomic_load_n(&launch->alive, __ATOMIC_SEQ_CST);
+    sys5(__NR_waitid, P_PID, launch->helper, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0);
+    return info.si_pid == 0;
+}
+
 /* Start; with `wait` it returns when the new user namespace waits for its maps, as process
    pid or helper.  0, or -errno of the clone itself. */
 int pn_launch_start(struct pn_launch *launch)
@@ -246,7 +264,7 @@ int pn_launch_start(struct pn_launch *launch)
     } else {
         args = clone_args(launch, CLONE_FILES, launch->stack, 0);
         if (launch->way == PN_COPY)
-            args.flags = (args.flags & ~(unsigned long long)CLONE_VM) | CLONE_VFORK;
+            args.flags &= ~(unsigned long long)CLONE_VM;
     }
     if (launch->way != PN_COPY) {
         args.flags |= CLONE_CHILD_CLEARTID;
@@ -263,22 +281,12 @@ int pn_launch_start(struct pn_launch *launch)
         launch->pid = child;
     else
         launch->helper = child;
-    if (launch->way == PN_COPY)
-        launch->alive = 0;
-    /* `ready` is not woken when the child ends early: look at `alive` as well. */
-    while (launch->wait && !__atomic_load_n(&launch->ready, __ATOMIC_SEQ_CST) &&
-           __atomic_load_n(&launch->alive, __ATOMIC_SEQ_CST)) {
+    /* `ready` is not woken when the child ends early: look whether it is alive as well. */
+    while (launch->wait && !__atomic_load_n(&launch->ready, __ATOMIC_SEQ_CST) && is_alive(launch)) {
         struct timespec tick = {0, 1000000};
         sys4(__NR_futex, &launch->ready, FUTEX_WAIT, 0, &tick);
     }
     return 0;
-}
-
-static void reap(int pidfd)
-{
-    siginfo_t info;
-    while (sys5(__NR_waitid, 3 /* P_PIDFD */, pidfd, &info, WEXITED | __WALL, 0) == -EINTR)
-        ;
 }
 
 /* Let it go on (or, with abandon, end), and wait until it has exec'ed or failed.  0, or the
@@ -287,16 +295,16 @@ int pn_launch_go(struct pn_launch *launch, int abandon)
 {
     __atomic_store_n(&launch->go, abandon ? -1 : 1, __ATOMIC_SEQ_CST);
     futex_wake(&launch->go);
-    for (;;) {
+    while (launch->way != PN_COPY) {
         int alive = __atomic_load_n(&launch->alive, __ATOMIC_SEQ_CST);
         if (!alive)
             break;
         futex_wait(&launch->alive, alive);
     }
-    sys1(__NR_close, launch->mother);
     if (launch->helper > 0)
         while (sys4(__NR_wait4, launch->helper, 0, __WALL, 0) == -EINTR)
             ;
+    sys1(__NR_close, launch->mother);
     if (abandon && launch->error == 0)
         launch->error = -ECANCELED;
     if (launch->error == 0)
