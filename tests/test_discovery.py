@@ -169,11 +169,11 @@ def lsns_members(ns: int) -> set[int]:
 def test_what_lsns_misses() -> None:
     found: dict[str, tuple[str, int]] = {}
     with ExitStack() as stack:
-        tid = stack.enter_context(in_thread(lambda: part("uts")))
-        found["threads"] = ("uts", inode(f"/proc/{tid}/ns/uts"))
-
         future = stack.enter_context(forked(lambda: part("time")))
         found["for_children"] = ("time", inode(f"/proc/{future}/ns/time_for_children"))
+
+        tid = stack.enter_context(in_thread(lambda: part("uts")))
+        found["threads"] = ("uts", inode(f"/proc/{tid}/ns/uts"))
 
         with unshare("ipc") as held:
             pass
@@ -547,6 +547,22 @@ def test_only_some_kinds_and_sources() -> None:
         mine = discover("net", sources=["fds"])[net]
         assert (os.getpid(), net.fileno()) in mine.fds
         assert not mine.processes
+
+
+@in_room
+def test_each_source_alone() -> None:
+    with unshare("net") as inside, forked(lambda: part("time")) as pid, in_thread(lambda: part("uts")) as tid:
+        inside["net"].persist("/mnt/net")
+        uts, then = inode(f"/proc/{tid}/ns/uts"), inode(f"/proc/{pid}/ns/time_for_children")
+        rows = {source: discover(sources=[source]) for source in sources.SOURCES}
+        assert os.getpid() in rows["processes"][Namespace.current("pid")].processes
+        assert rows["threads"]["uts", uts].threads == (tid,)
+        assert rows["children"]["time", then].for_children == (pid,)
+        assert (os.getpid(), inside["net"].fileno()) in rows["fds"][inside["net"]].fds
+        assert set(rows["mounts"][inside["net"]].paths) == {"/mnt/net"}
+        for source, census in rows.items():
+            assert all(not row.processes for row in census) or source == "processes", source
+    inside.close()
 
 
 @in_room

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 
 from pynamespaces import handles, kinds
 from pynamespaces._kernel import nsfs, scan
@@ -14,7 +15,7 @@ from pynamespaces.values import value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from typing import Any, TypeAlias
 
     from pynamespaces.kinds import Row
@@ -123,11 +124,20 @@ class Gathering:
             self.facts[pid] = found
         return found if found and found[8] else None
 
+    def members(self, flag: int, inode: int) -> list[int]:
+        """The processes in a namespace, also where nobody asked for them."""
+        note = self.notes.get((flag, inode))
+        found = note.processes if note is not None else []
+        if found or "processes" in self.sources:
+            return found
+        place = PLACES[flag]
+        return [pid for links, pids in self.groups.items() if scan.LINKS.unpack(links)[place] == inode for pid in pids]
+
     def open(self, flag: int, inode: int) -> int:
         """A descriptor of a namespace through who was seen to hold it; -1 where that leads nowhere (any more)."""
-        note = self.notes[flag, inode]
+        note = self.note(flag, inode)
         row = kinds.row_of_flag(flag)
-        here = Found(row.kind, NamespaceId(0, inode), None, None, None, None, tuple(note.processes), None,
+        here = Found(row.kind, NamespaceId(0, inode), None, None, None, None, tuple(self.members(flag, inode)), None,
                      tuple(note.threads), tuple(note.children), tuple(note.fds))  # fmt: skip
         for way in (*here.links, *self._bound(note)):
             try:
@@ -143,8 +153,7 @@ class Gathering:
         """The bind mounts of a namespace, as paths through a process that sees them."""
         for bind in note.binds[:5]:
             yield bind.path
-            other = self.notes.get((MNT, bind.mnt.ino))
-            for pid in other.processes[:2] if other else ():
+            for pid in self.members(MNT, bind.mnt.ino)[:2]:
                 yield f"/proc/{pid}/root{bind.path}"
 
     def adopt(self, fd: int, *, above: bool = True) -> Note:
@@ -214,12 +223,30 @@ class Gathering:
             found = fact[3]
         return found
 
-    def processes(self) -> dict[int, Process]:
+    def processes(self) -> Mapping[int, Process]:
         """Everyone whose facts were read, by number."""
-        return {pid: _process(fact) for pid, fact in sorted(self.facts.items()) if fact[8]}
+        return Seen({pid: fact for pid, fact in sorted(self.facts.items()) if fact[8]})
 
     def unseen(self) -> tuple[Unseen, ...]:
         return tuple([Unseen(source, count, why) for (source, why), count in self.missed.items()])
+
+
+class Seen(Mapping[int, Process]):
+    """Processes by number, each made when it is looked at."""
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, facts: dict[int, Fact]) -> None:
+        self._facts = facts
+
+    def __getitem__(self, pid: int) -> Process:
+        return _process(self._facts[pid])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
 
 
 def _process(fact: Fact) -> Process:

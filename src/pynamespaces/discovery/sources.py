@@ -37,9 +37,13 @@ def processes(gathering: Gathering) -> None:
         seen.update(pids)
         ended = []
         if facts:
-            gathering.facts.update([(fact[0], fact) for fact in scan.TASK.iter_unpack(out)])
+            unpacked = list(scan.TASK.iter_unpack(out))
+            gathering.facts.update(zip(pids, unpacked, strict=True))
+            seen_now = [(fact[0], fact[2], fact[9]) for fact in unpacked]
+        else:
+            seen_now = [(pid, error, found) for pid, _, error, found in scan.BARE.iter_unpack(out)]
         groups, of = gathering.groups, gathering.links
-        for pid, _, error, found in scan.BARE.iter_unpack(out):
+        for pid, error, found in seen_now:
             if error == 0:
                 of[pid] = found
                 try:
@@ -291,10 +295,11 @@ def _mnt_namespaces(gathering: Gathering) -> None:
 
 def mounts(gathering: Gathering) -> None:
     """Bind mounts, in every mnt namespace that is known: they may lead to further ones."""
-    looked: set[int] = set()
+    looked: set[int] = {0}  # what could not be read
+    of_processes = [scan.LINKS.unpack(found)[PLACES[MNT]] for found in gathering.groups]
     for _ in range(64):
-        todo = [inode for flag, inode in gathering.notes if flag == MNT and inode not in looked]
-        todo += [inode for pid in gathering.links if (inode := gathering.link(pid, MNT)) and inode not in looked]
+        todo = [inode for flag, inode in gathering.notes if flag == MNT] + of_processes
+        todo = [inode for inode in todo if inode not in looked]
         if not todo:
             return
         for inode in dict.fromkeys(todo):
@@ -311,7 +316,7 @@ def _mounts_in(gathering: Gathering, inode: int) -> None:
         gathering.adopt(fd)
         found = scan.nsfs_mounts(mount.namespace_id(fd))
     except OSError:
-        members = gathering.notes[MNT, inode].processes
+        members = gathering.members(MNT, inode)
         text = next(filter(None, (procfs.read_text(f"{gathering.path}/{pid}/mountinfo") for pid in members[:3])), None)
         if text is None:
             gathering.miss("mounts", "mnt namespaces' mounts may not be listed")
