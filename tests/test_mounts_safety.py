@@ -211,6 +211,17 @@ def test_acts_undo_what_they_made_and_nothing_else() -> None:
 
 
 @in_child
+def test_acts_are_undone_in_the_namespace_that_they_were_done_in() -> None:
+    with unshare("mnt", mounts=[mounts.tmpfs("/mnt")]):
+        Path("/mnt/outside").touch()
+        with unshare("mnt"):
+            mounted = mounts.mount(mounts.tmpfs("/mnt"))
+        with pytest.raises(RuntimeError, match="another mount namespace"):
+            mounted.close()
+        assert os.listdir("/mnt") == ["outside"]  # not unmounted in its place
+
+
+@in_child
 def test_acts_undo_on_an_old_kernel() -> None:
     with unshare("mnt", mounts=[mounts.tmpfs("/mnt"), mounts.tmpfs("/mnt/nosuid", nosuid=True, nodev=True)]):
         os.mkdir("/mnt/to")

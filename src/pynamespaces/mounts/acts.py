@@ -7,6 +7,7 @@ import os
 from pynamespaces import causes, plan
 from pynamespaces._kernel import mount as kernel
 from pynamespaces._kernel import steps
+from pynamespaces.handles import Namespace
 from pynamespaces.mounts import options
 from pynamespaces.mounts.furnishing import MAKING, furnish
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from pynamespaces.ids import NamespaceId
     from pynamespaces.mounts.options import PathLike, Propagation
     from pynamespaces.mounts.trees import Mount
 
@@ -29,12 +31,19 @@ class Mounted:
     """
 
     def __init__(self) -> None:
+        self._where = _here()
         self.targets: list[str] = []
         self.created: list[str] = []
         self._undo: list[Callable[[], None]] = []
 
     def close(self) -> None:
-        """Unmount in reverse, busy or not (MNT_DETACH), and remove the mount points that were made."""
+        """Unmount in reverse, busy or not (MNT_DETACH), and remove the mount points that were made.
+
+        Raises:
+            RuntimeError: this thread is in another mount namespace now, where these paths are others.
+        """
+        if self._undo and _here() != self._where:
+            raise RuntimeError(f"{self!r} is of another mount namespace than this thread is in now")
         while self._undo:
             self._undo.pop()()
         self.targets, self.created = [], []
@@ -130,6 +139,12 @@ def pivot_root(root: PathLike) -> None:
     """
     for step in furnish((), root):
         plan.carry_out(step)
+
+
+def _here() -> NamespaceId:
+    """Which mount namespace this thread is in."""
+    with Namespace.current("mnt") as here:
+        return here.id
 
 
 def _watch_creation(path: str, done: Mounted) -> None:
