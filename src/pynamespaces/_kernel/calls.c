@@ -565,6 +565,7 @@ int pn_listmount(unsigned long long namespace, unsigned long long last, unsigned
     return sys4(__NR_listmount, &request, ids, count, 0);
 }
 
+/* out: a struct pn_statmount, and its strings */
 int pn_statmount(unsigned long long namespace, unsigned long long mount, unsigned long long mask,
                  unsigned long long *out, int size)
 {

@@ -28,6 +28,39 @@ static inline size_t length(const char *text)
 #define UMOUNT_NOFOLLOW 8
 #endif
 
+/* statmount(2): <linux/mount.h> of Linux 6.15, of which older headers lack a part.  Strings are
+   offsets into what follows, and there if the mask has their bit. */
+#ifndef STATMOUNT_SB_BASIC
+#define STATMOUNT_SB_BASIC 0x1
+#define STATMOUNT_MNT_BASIC 0x2
+#define STATMOUNT_MNT_ROOT 0x8
+#define STATMOUNT_MNT_POINT 0x10
+#define STATMOUNT_FS_TYPE 0x20
+#endif
+#ifndef STATMOUNT_MNT_OPTS
+#define STATMOUNT_MNT_OPTS 0x80
+#endif
+#ifndef STATMOUNT_SB_SOURCE
+#define STATMOUNT_SB_SOURCE 0x200
+#endif
+
+struct pn_statmount {
+    unsigned size, options;
+    unsigned long long mask;
+    unsigned major, minor;
+    unsigned long long magic;
+    unsigned super_flags, type;
+    unsigned long long unique_id, unique_parent;
+    unsigned id, parent;
+    unsigned long long attributes, propagation, peers, master, from;
+    unsigned root, point;
+    unsigned long long namespace;
+    unsigned subtype, source;
+    unsigned long long spare[48];
+    char strings[];
+};
+_Static_assert(sizeof(struct pn_statmount) == 512, "struct statmount");
+
 /* calls.c */
 #define PN_HERE 0x7fffffff
 int pn_unshare(long long flags);

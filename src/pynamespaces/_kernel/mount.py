@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from struct import unpack_from
 
 from pynamespaces._kernel._ffi import ffi, lib
 from pynamespaces._kernel.answers import checked
 from pynamespaces.values import value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MS_SHARED = lib.MS_SHARED
 MS_SLAVE = lib.MS_SLAVE
@@ -151,35 +155,46 @@ class Statmount:
     read_only: bool
 
 
-#: STATMOUNT_SB_BASIC, MNT_BASIC, MNT_ROOT, MNT_POINT, FS_TYPE, MNT_OPTS, SB_SOURCE
-_WANTED = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x80 | 0x200
-_STRINGS = 512
+_WANTED = (
+    lib.STATMOUNT_SB_BASIC
+    | lib.STATMOUNT_MNT_BASIC
+    | lib.STATMOUNT_MNT_ROOT
+    | lib.STATMOUNT_MNT_POINT
+    | lib.STATMOUNT_FS_TYPE
+    | lib.STATMOUNT_MNT_OPTS
+    | lib.STATMOUNT_SB_SOURCE
+)
 
 
 def statmount(mount: int, namespace: int) -> Statmount | None:
     """``statmount(2)``; None where the mount is gone by now."""
     size = 4096
     while True:
-        buffer = bytearray(size)
-        answer = lib.pn_statmount(namespace, mount, _WANTED, ffi.from_buffer("unsigned long long[]", buffer), size)
-        if answer != -75:  # EOVERFLOW: longer strings
+        buffer = ffi.new("char[]", size)
+        found: Any = ffi.cast("struct pn_statmount *", buffer)
+        answer = lib.pn_statmount(namespace, mount, _WANTED, ffi.cast("unsigned long long *", buffer), size)
+        if answer != -errno.EOVERFLOW:  # longer strings
             break
         size *= 4
-    if answer == -2:
+    if answer == -errno.ENOENT:
         return None
     checked(answer, "statmount")
-    options, mask, major, minor = unpack_from("=IQII", buffer, 4)
-    super_flags, kind = unpack_from("=II", buffer, 32)
-    number, parent, attributes, propagation, peers, master = unpack_from("=IIQQQQ", buffer, 56)
-    root, point = unpack_from("=II", buffer, 104)
-    (source,) = unpack_from("=I", buffer, 124)
 
     def text(bit: int, offset: int) -> str:
-        start = _STRINGS + offset
-        return os.fsdecode(bytes(buffer[start : buffer.index(0, start)])) if mask & bit else ""
+        return os.fsdecode(ffi.string(found.strings + offset)) if found.mask & bit else ""
 
     return Statmount(
-        number, parent, (major, minor), attributes, propagation, peers, master,
-        text(0x8, root), text(0x10, point), text(0x20, kind), text(0x200, source), text(0x80, options),
-        bool(super_flags & lib.MS_RDONLY),
-    )  # fmt: skip
+        found.id,
+        found.parent,
+        (found.major, found.minor),
+        found.attributes,
+        found.propagation,
+        found.peers,
+        found.master,
+        text(lib.STATMOUNT_MNT_ROOT, found.root),
+        text(lib.STATMOUNT_MNT_POINT, found.point),
+        text(lib.STATMOUNT_FS_TYPE, found.type),
+        text(lib.STATMOUNT_SB_SOURCE, found.source),
+        text(lib.STATMOUNT_MNT_OPTS, found.options),
+        bool(found.super_flags & lib.MS_RDONLY),
+    )

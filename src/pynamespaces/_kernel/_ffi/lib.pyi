@@ -118,6 +118,13 @@ __all__ = [
     "PR_GET_SECCOMP",
     "PR_SET_DUMPABLE",
     "PR_SET_PDEATHSIG",
+    "STATMOUNT_FS_TYPE",
+    "STATMOUNT_MNT_BASIC",
+    "STATMOUNT_MNT_OPTS",
+    "STATMOUNT_MNT_POINT",
+    "STATMOUNT_MNT_ROOT",
+    "STATMOUNT_SB_BASIC",
+    "STATMOUNT_SB_SOURCE",
     "UMOUNT_NOFOLLOW",
     "pn_chroot",
     "pn_close",
@@ -235,6 +242,13 @@ PR_SET_DUMPABLE: Final[int]
 PR_GET_SECCOMP: Final[int]
 PR_SET_PDEATHSIG: Final[int]
 PN_HERE: Final[int]
+STATMOUNT_FS_TYPE: Final[int]
+STATMOUNT_MNT_OPTS: Final[int]
+STATMOUNT_MNT_POINT: Final[int]
+STATMOUNT_MNT_ROOT: Final[int]
+STATMOUNT_SB_SOURCE: Final[int]
+STATMOUNT_SB_BASIC: Final[int]
+STATMOUNT_MNT_BASIC: Final[int]
 PN_STEP_JOIN: Final[int]
 PN_STEP_UNSHARE: Final[int]
 PN_STEP_WRITE: Final[int]
