@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BUILT := $(wildcard src/pynamespaces/_kernel/*.[ch] src/pynamespaces/_kernel/*.txt) setup.py pyproject.toml
 
-.PHONY: tour test together storm lint typing bench docs wheels clean
+.PHONY: tour test together storm lint typing bench docs links wheels clean
 
 tour: $(VENV)/installed
 	@$(BIN)/pynamespaces tour
@@ -37,7 +37,10 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 docs: $(VENV)/installed-docs
-	$(BIN)/sphinx-build -n -T -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -n -T -W --keep-going -q -b html docs docs/_build/html
+
+links: $(VENV)/installed-docs
+	$(BIN)/sphinx-build -q -b linkcheck docs docs/_build/links
 
 wheels: $(VENV)/installed-package
 	@$(BIN)/python .ci/wheels

@@ -22,8 +22,8 @@ class ClockOffsets:
     Args:
         monotonic: seconds, or a timedelta; may be negative.
         boottime: the same; what uptime(1) shows.
-        monotonic_ns: nanoseconds, instead of `monotonic`.
-        boottime_ns: nanoseconds, instead of `boottime`.
+        monotonic_ns: nanoseconds, instead of ``monotonic``.
+        boottime_ns: nanoseconds, instead of ``boottime``.
 
     Raises:
         TypeError: not a number or timedelta.

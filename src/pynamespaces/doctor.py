@@ -135,7 +135,7 @@ def doctor() -> Report:
     process does.
 
     Returns:
-        a Report: ``print(report)``, ``report["net", "block"].works``, ``report.to_dict()``.
+        a Report, for ``print(report)``, ``report["net", "block"].works``, ``report.to_dict()``.
     """
     verdicts: list[Verdict] = []
     for row in kinds.TABLE:
@@ -154,7 +154,7 @@ def refusal_of(place: Place, verb: Verb = "run") -> str | None:
         verb: "run" (Popen, too), "call" (apply and executor, too) or "block".
 
     Returns:
-        None, or one line: the step that was refused, and the cause that was found with what to change.
+        None, or one line with the step that was refused, and the cause that was found with what to change.
 
     Raises:
         ValueError: an unknown verb, or what the place itself refuses as a bad argument.

@@ -93,7 +93,7 @@ class Isolation(Place):
             RFC 3849) on lo, with which getaddrinfo's AI_ADDRCONFIG resolves, and ports below 1024 and ping for
             everybody, each as far as this machine allows.
         network: with net, a way out over this process's network: "pasta" (slirp4netns where only that is installed),
-            "slirp4netns", or a `way_out` with ports forwarded; by default there is none.
+            "slirp4netns", or a ``way_out`` with ports forwarded; by default there is none.
         sysctl: {name: value} of the new namespaces; each one's kind must be among the kinds.
         mounts: with mnt, what to mount (`pynamespaces.mounts`), in this order.
         propagation: with mnt, "private", "slave", "shared", "unbindable", or None to leave it as the kernel made it.

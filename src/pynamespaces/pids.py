@@ -31,16 +31,16 @@ def translate_pid(
     ``translate_pid(1, source=pid)`` is the number, here, of PID 1 of the container that this process lives in.
 
     Args:
-        pid: its number in `source`.
+        pid: its number in ``source``.
         source: a pid Namespace, or a process that lives in it; None is the caller's.
         target: the same; None is the caller's.
 
     Returns:
-        its number in `target`.
+        its number in ``target``.
 
     Raises:
-        ProcessLookupError: there is no such process in `source`, or it is not visible in `target` (ESRCH).
-        PermissionError: `source` or `target` is a process that may not be inspected (EACCES).
+        ProcessLookupError: there is no such process in ``source``, or it is not visible in ``target`` (ESRCH).
+        PermissionError: ``source`` or ``target`` is a process that may not be inspected (EACCES).
     """
     if type(pid) is not int:
         raise TypeError(f"expected a process id, got {pid!r}")

@@ -53,7 +53,7 @@ class Found:
     kind: Kind
     id: NamespaceId
     serial: int | None = None  #: the 64-bit id that is never used again; None before Linux 6.18
-    owner: NamespaceId | None = None  #: the owning user namespace; None: the initial one, or out of this thread's sight
+    owner: NamespaceId | None = None  #: the owning user namespace; None if the initial one or out of sight
     parent: NamespaceId | None = None  #: of user and pid
     owner_uid: int | None = None  #: who created it (user), or its owner, as a uid of the caller's user namespace
     processes: tuple[int, ...] = ()  #: the members' ids, in order
@@ -64,7 +64,7 @@ class Found:
     sockets: tuple[tuple[int, int], ...] = ()  #: (process elsewhere, descriptor) of a socket that lives here
     pidfds: tuple[tuple[int, int], ...] = ()  #: (process, descriptor) of a pidfd whose process, out of sight, is here
     binds: tuple[Bind, ...] = ()  #: in this mnt namespace and in others
-    names: tuple[str, ...] = ()  #: under which it is kept: saved names, ``ip netns`` names
+    names: tuple[str, ...] = ()  #: saved names and names of ``ip netns``, under which it is kept
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class Found:
 
     @property
     def holders(self) -> dict[str, int]:
-        """How many of each sort hold it: ``{"processes": 3, "fds": 1}``; empty: only other namespaces, below it, do."""
+        """How many of each sort hold it, as ``{"processes": 3, "fds": 1}``; empty if only namespaces below it do."""
         sorts = ("processes", "threads", "for_children", "fds", "sockets", "pidfds", "binds")
         return {sort: len(found) for sort in sorts if (found := getattr(self, sort))}
 

@@ -37,8 +37,6 @@ summary .what { color: var(--dim); overflow: hidden; text-overflow: ellipsis; wh
 .name { background: #4a90d933; border-radius: .6rem; padding: 0 .5rem; font-size: 12px }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .2rem .9rem .7rem }
 dt { color: var(--dim) } dd { margin: 0; overflow-wrap: anywhere }
-dd a { color: inherit; white-space: nowrap; text-decoration-color: var(--dim) }
-.members { columns: 24rem; column-gap: 2rem }
 input { font: inherit; padding: .3rem .6rem; width: 20rem; max-width: 100%; border: 1px solid var(--line);
   border-radius: .4rem; background: transparent; color: inherit }
 .unseen { border-left: 3px solid #d98c4a; padding-left: .8rem }
@@ -161,7 +159,7 @@ def _details(row: Found, census: Census, below: Mapping[tuple[str, NamespaceId],
     for name, text in facts:
         yield f"<dt>{name}</dt><dd>{text}</dd>"
     if row.processes:
-        yield '<dt>members</dt><dd class="members">'
+        yield "<dt>members</dt><dd>"
         for pid in row.processes[:200]:
             process = census.processes.get(pid)
             yield f"<code>{pid}</code> {escape(process.command if process else '')}<br>"

@@ -125,7 +125,7 @@ class ThrowAway:
 
 
 def throw_away(target: PathLike = "/", *, upper: PathLike | None = None) -> ThrowAway:
-    """A copy of a directory, or of the whole root, that can be changed and vanishes: for `mounts` or `root`.
+    """A copy of a directory, or of the whole root, that can be changed and vanishes: for ``mounts`` or `root`.
 
     Nothing is copied but what is written, and small files beside mount points.  /proc, /sys and /dev are as they were.
     For an ordinary user files that belong to others stay so: the copy lets nobody do what the original would not let
@@ -152,7 +152,7 @@ class Change:
 
 
 def changes(upper: PathLike) -> list[Change]:
-    """What was changed in a `throw_away(upper=...)`: files written or made, and what was removed, by path.
+    """What was changed in a ``throw_away(upper=...)``: files written or made, and what was removed, by path.
 
     It is compared with what is there now.  Who may not read a directory of the upper one does not see its changes.
     """

@@ -68,7 +68,7 @@ def tmpfs(
 
 
 def empty(*, size: int | str | None = None) -> Mount:
-    """A root with nothing in it but what the mounts list: for `Isolation(root=...)`."""
+    """A root with nothing in it but what the mounts list: for ``Isolation(root=...)``."""
     return tmpfs("/", size=size, mode=0o755, nosuid=True, nodev=True)
 
 

@@ -24,7 +24,7 @@ _UNITS = "kmgtpe"
 class Propagation(enum.StrEnum):
     """Where mounts and unmounts below a mount are seen as well: mount_namespaces(7).
 
-    A member is also the str that `Isolation(propagation=...)` takes.
+    A member is also the str that ``Isolation(propagation=...)`` takes.
     """
 
     PRIVATE = "private"  #: nowhere else

@@ -171,7 +171,7 @@ def directory(target: PathLike, *, mode: int = 0o755) -> Mount:
 
 
 def symlink(target: PathLike, to: PathLike) -> Mount:
-    """A symbolic link at `target` that says `to`, in a file system that this plan makes."""
+    """A symbolic link at ``target`` that says ``to``, in a file system that this plan makes."""
     where = checked.target(target)
     to = os.fspath(to)
     if not isinstance(to, str):
