@@ -31,7 +31,7 @@ SEARCH = f"{os.defpath}:/usr/sbin:/sbin"
 
 @value(frozen=True)
 class WayOut:
-    """How a box reaches the network outside; made by `pasta` and `slirp4netns`, or written as their names.
+    """How a box reaches the network outside; made by ``pasta`` and ``slirp4netns``, or written as their names.
 
     Ports are (outside, inside): who connects to the outside one, at `address` of this process's network, reaches the
     inside one in the box.  The box itself cannot reach this machine's loopback.
