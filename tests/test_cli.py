@@ -38,6 +38,19 @@ def command(*argv: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
         (["run", "-Ur", "-w", "/usr", "pwd"], 0, "/usr\n"),
         (["run", "-c", "id", "-u"], 0, f"{os.geteuid()}\n"),
         (["run", "-U", "--map-user=5", "--map-group=6", "sh", "-c", "id -u; id -g"], 0, "5\n6\n"),
+        (["run", "--map-user=daemon", "--map-group=daemon", "sh", "-c", "id -u; id -g"], 0, "1\n1\n"),
+        (["run", "--map-user=no such", "true"], 125, ""),
+        (["run", "--map-users", f"7:{os.geteuid()}:1", "--map-groups", f"{os.getegid()},8,1", "id", "-u"], 0, "7\n"),
+        (["run", "-Ur", "--kill-child=SIGTERM", "true"], 125, ""),
+        (["run", "-Ur", "--kill-child", "true"], 0, ""),
+        (["run", "-Urp", "--mount-proc=/mnt", "cat", "/mnt/sys/kernel/cap_last_cap"], 0, None),
+        (["run", "-c", "--keep-caps", "grep", "CapEff", "/proc/self/status"], 0, None),
+        (["run", "-Urm", "-R", "/", "-w", "/usr", "pwd"], 0, "/usr\n"),
+        (["run", "-Ur", "--setgroups", "deny", "cat", "/proc/self/setgroups"], 0, "deny\n"),
+        (["run", "-Urm", "--propagation", "slave", "true"], 0, ""),
+        (["run", "-Ur", "-S", "4242", "true"], 125, ""),
+        (["run", "-V"], 0, None),
+        (["enter", "-V"], 0, None),
         (["enter"], 125, ""),
         (["enter", "no-such-name", "true"], 125, ""),
         (["nonsense"], 2, ""),
@@ -68,6 +81,11 @@ def test_enter_a_process() -> None:
         assert command("enter", "-t", pid, "-a", "uname", "-n").stdout == "there\n"
         assert command("enter", "-t", pid, "-U", "-u", "sh", "-c", "uname -n; id -u").stdout == "there\n0\n"
         assert command("enter", "-t", pid, "-U", "-n", "uname", "-n").stdout != "there\n"
+        assert command("enter", "-t", pid, "-U", "-W", "/usr", "pwd").stdout == "/usr\n"
+        assert command("enter", "-Ut", pid, "--uts", "uname", "-n").stdout == "there\n"
+        assert command("enter", "-t", pid, "-U", "--wd", "pwd", cwd="/").stdout == os.getcwd() + "\n"
+        assert command("enter", "-t", pid, "-U", "-S", "0", "-G", "0", "id", "-u").stdout == "0\n"
+        assert command("enter", "-t", pid, "-a", "sh", "-c", "kill -15 $$").returncode == 128 + 15
         process.kill()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pynamespaces import shell
 
 TYPE_CHECKING = False
@@ -27,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
     add("-S", "--setuid", type=int, metavar="UID", help="user id inside")
     add("-G", "--setgid", type=int, metavar="GID", help="group id inside; supplementary groups are dropped")
     add("--preserve-credentials", action="store_true", help="keep user and group even if they are nobody inside")
-    add("-w", "--wd", metavar="DIR", help="working directory inside")
+    add("-w", "--wd", metavar="DIR", help="working directory inside; without DIR the target's")
+    add("-W", "--wdns", dest="wd", metavar="DIR", help="the same")
     add("words", nargs="...", metavar="[TARGET] COMMAND", help="the target, if need be, and the command")
     return found
 
@@ -38,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     from pynamespaces.handles import Namespace
     from pynamespaces.sets import NamespaceSet
 
-    options = parser().parse_args(shell.split(argv))
+    options = (known := parser()).parse_args(shell.split(known, argv, ("--wd",)))
     words = list(options.words)
     kinds = shell.chosen(options)
     files = {row: file for row, file in kinds.items() if file}
@@ -50,6 +53,8 @@ def main(argv: Sequence[str]) -> int:
         word = words.pop(0)
         target = int(word) if word.isdigit() else word
     try:
+        if options.wd == "":
+            options.wd = os.readlink(f"/proc/{int(target or 0) or 'self'}/cwd")
         found = NamespaceSet() if target is None else targets.resolve(target, tuple(wanted))
         with (
             found,

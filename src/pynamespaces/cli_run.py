@@ -30,21 +30,28 @@ def parser() -> argparse.ArgumentParser:
     add = found.add_argument
     add("-f", "--fork", action="store_true", help="accepted: the command is always a child")
     add("--init", action="store_true", help="with -p, a tiny init is PID 1 and the command PID 2")
-    add("--mount-proc", metavar="/proc", help="mount a fresh proc (implies -m)")
+    add("--mount-proc", metavar="DIR", help="mount a fresh proc on /proc, or on DIR (implies -m)")
     add("-r", "--map-root-user", action="store_true", help="be root inside (implies -U)")
     add("-c", "--map-current-user", action="store_true", help="be oneself inside (implies -U)")
-    add("--map-user", type=int, metavar="UID", help="be this user inside (implies -U)")
-    add("--map-group", type=int, metavar="GID", help="be this group inside (implies -U)")
-    add("--map-users", action="append", metavar="INNER:OUTER:COUNT", help="a range of users (implies -U)")
-    add("--map-groups", action="append", metavar="INNER:OUTER:COUNT", help="a range of groups (implies -U)")
+    add("--map-user", metavar="UID|NAME", help="be this user inside (implies -U)")
+    add("--map-group", metavar="GID|NAME", help="be this group inside (implies -U)")
+    add(
+        "--map-users",
+        action="append",
+        metavar="RANGE",
+        help="INNER:OUTER:COUNT, OUTER,INNER,COUNT, auto or all (implies -U)",
+    )
+    add("--map-groups", action="append", metavar="RANGE", help="the same of groups (implies -U)")
     add("--map-auto", action="store_true", help="this user's subordinate ids (implies -U)")
     add("--setgroups", choices=("allow", "deny"), help="setgroups(2) inside")
     add("--propagation", choices=("private", "slave", "shared", "unchanged"), default="private")
+    add("--keep-caps", action="store_true", help="keep the capabilities of the user namespace, whoever one is inside")
     add("--kill-child", metavar="SIGKILL", help="end the command when this program ends")
     add("--monotonic", type=float, metavar="SECONDS", help="offset of the monotonic clock (implies -T)")
     add("--boottime", type=float, metavar="SECONDS", help="offset of the boottime clock (implies -T)")
     add("-S", "--setuid", type=int, metavar="UID", help="user id inside")
     add("-G", "--setgid", type=int, metavar="GID", help="group id inside; supplementary groups are dropped")
+    add("-R", "--root", metavar="DIR", help="the root directory inside (implies -m)")
     add("-w", "--wd", metavar="DIR", help="working directory inside")
     add("--hostname", help="host name inside (implies -u)")
     add("command", nargs="...", help="the command and its arguments")
@@ -53,10 +60,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run it; the exit status as env(1) has it."""
+    from pynamespaces import mounts
     from pynamespaces.clocks import ClockOffsets
     from pynamespaces.isolation import Isolation
 
-    options = parser().parse_args(shell.split(argv, OPTIONAL))
+    options = (known := parser()).parse_args(shell.split(known, argv, OPTIONAL))
     files = shell.chosen(options)
     names = {row.name for row in files}
     fields: dict[str, Any] = {"proc": False, "die_with_parent": options.kill_child is not None}
@@ -67,7 +75,18 @@ def main(argv: Sequence[str]) -> int:
             fields["ids"] = ids
         if options.mount_proc is not None:
             names.add("mnt")
-            fields["proc"] = True
+            if options.mount_proc in ("", "/proc"):
+                fields["proc"] = True
+            else:
+                fields["mounts"] = [mounts.proc(options.mount_proc)]
+        if options.root is not None:
+            names.add("mnt")
+            fields["root"] = options.root
+        if options.kill_child not in (None, "", "KILL", "SIGKILL"):
+            raise ValueError(f"--kill-child ends everything inside by SIGKILL; {options.kill_child} is not supported")
+        if options.keep_caps:
+            with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+                fields["capabilities"] = range(int(file.read()) + 1)
         if options.monotonic is not None or options.boottime is not None:
             names.add("time")
             fields["clock"] = ClockOffsets(monotonic=options.monotonic or 0, boottime=options.boottime or 0)
@@ -106,8 +125,8 @@ def _ids(options: argparse.Namespace) -> IdMap | None:
     if options.map_auto:
         return IdMap.subids()
     ranges = {
-        "users": (options.map_users, options.map_user, uid),
-        "groups": (options.map_groups, options.map_group, gid),
+        "users": (options.map_users, _id(options.map_user, "user"), uid),
+        "groups": (options.map_groups, _id(options.map_group, "group"), gid),
     }
     if (
         options.map_root_user
@@ -117,7 +136,7 @@ def _ids(options: argparse.Namespace) -> IdMap | None:
         both = []
         for name, (many, one, own) in ranges.items():
             if many:
-                both.append([_range(text, name) for text in many])
+                both.append([found for text in many for found in _ranges(text, name)])
             else:
                 inside = one if one is not None else own if options.map_current_user else 0
                 both.append([(inside, own, 1)])
@@ -127,8 +146,28 @@ def _ids(options: argparse.Namespace) -> IdMap | None:
     return None
 
 
-def _range(text: str, name: str) -> tuple[int, int, int]:
-    words = text.split(":")
+def _id(text: str | None, kind: str) -> int | None:
+    """A number, or the name of a user or group here."""
+    if text is None or text.isdigit():
+        return None if text is None else int(text)
+    import grp
+    import pwd
+
+    try:
+        return pwd.getpwnam(text).pw_uid if kind == "user" else grp.getgrnam(text).gr_gid
+    except KeyError:
+        raise ValueError(f"--map-{kind}: there is no {kind} {text!r}") from None
+
+
+def _ranges(text: str, name: str) -> Sequence[tuple[int, int, int]]:
+    """INNER:OUTER:COUNT; OUTER,INNER,COUNT as it was until util-linux 2.39; auto; all."""
+    from pynamespaces.idmaps import IdMap
+
+    if text in ("auto", "subids", "all"):
+        found = IdMap.identity() if text == "all" else IdMap.subids()
+        return found.uids if name == "users" else found.gids
+    words = text.split(":" if ":" in text else ",")
     if len(words) != 3 or not all(word.isdigit() for word in words):
-        raise ValueError(f"--map-{name} takes INNER:OUTER:COUNT, got {text!r}")
-    return int(words[0]), int(words[1]), int(words[2])
+        raise ValueError(f"--map-{name} takes INNER:OUTER:COUNT, OUTER,INNER,COUNT, auto or all; got {text!r}")
+    first, second, count = map(int, words)
+    return [(first, second, count) if ":" in text else (second, first, count)]

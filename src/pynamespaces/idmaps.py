@@ -94,16 +94,14 @@ def write(pid: int, step: plan.Step) -> None:
     Raises:
         NotPermitted: ids that are not this user's to give; newuidmap missing or not set-user-ID.
     """
-    ids = IdMap.parse((step.a or b"").decode(), (step.b or b"").decode())
-    uids, gids = split(ids.uids, "uid"), split(ids.gids, "gid")
+    uids, gids = (step.a or b"").decode(), (step.b or b"").decode()
     setgroups = (step.c or b"").decode()
     privileged = sched.has_capability(_CAP_SETUID) and sched.has_capability(_CAP_SETGID)
     if setgroups == "allow" and not privileged:
         raise NotPermitted(1, "an unprivileged gid_map takes setgroups 'deny'", step=str(step))
-    own = uids[0][1:] == (os.geteuid(), 1) and gids[0][1:] == (os.getegid(), 1) and len(uids) == len(gids) == 1
-    if not privileged and not own:
-        _write_by_helper(pid, "uid", uids)
-        _write_by_helper(pid, "gid", gids)
+    if not privileged and not (_is_own(uids, os.geteuid()) and _is_own(gids, os.getegid())):
+        _write_by_helper(pid, "uid", split(_parse(uids), "uid"))
+        _write_by_helper(pid, "gid", split(_parse(gids), "gid"))
         return
     dumpable = prctl.dumpable()
     if dumpable == 0:  # privileges were dropped: /proc/PID belongs to root until we are dumpable again (proc(5))
@@ -111,11 +109,23 @@ def write(pid: int, step: plan.Step) -> None:
     try:
         if not privileged or setgroups == "deny":
             _write(pid, "setgroups", "deny")
-        _write(pid, "uid_map", _text(uids))
-        _write(pid, "gid_map", _text(gids))
+        for name, text in (("uid", uids), ("gid", gids)):
+            try:
+                _write(pid, f"{name}_map", text)
+            except NotPermitted:  # perhaps a range lies across two of our own
+                ranges = _parse(text)
+                cut = split(ranges, name)
+                if cut == ranges:
+                    raise
+                _write(pid, f"{name}_map", _text(cut))
     finally:
         if dumpable == 0:
             prctl.set_dumpable(0)
+
+
+def _is_own(text: str, own: int) -> bool:
+    """Is it a map of nobody but oneself?"""
+    return text.count("\n") == 1 and text.split()[1:] == [str(own), "1"]
 
 
 def write_within(pid: int, step: plan.Step, user: plan.Step) -> None:

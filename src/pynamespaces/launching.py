@@ -144,5 +144,5 @@ def executables(argv0: bytes, path: str | None) -> tuple[bytes, ...]:
     """The candidates for a command, as execvp(3) looks for them."""
     if b"/" in argv0:
         return (argv0,)
-    found = [os.path.join(os.fsencode(directory), argv0) for directory in (path or os.defpath).split(os.pathsep)]
-    return tuple(found)
+    found = os.fsencode(path or os.defpath).split(b":")
+    return tuple([directory + b"/" + argv0 if directory else argv0 for directory in found])

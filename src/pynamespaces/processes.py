@@ -19,7 +19,7 @@ from pynamespaces.sets import NamespaceSet
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from typing_extensions import TypeVar  # type checkers know it, installed or not
@@ -116,12 +116,11 @@ class Popen(subprocess.Popen[Text]):
         environment = os.environ if env is None else env
         envp: list[bytes]
         if env is None:
-            envp = [name + b"=" + text for name, text in os.environb.items()]
+            envp = [name + b"=" + text for name, text in _environment()]
         else:
             envp = [_variable(key, text) for key, text in env.items()]
-        for word in (*words, *envp, os.fsencode(cwd or b"")):
-            if b"\0" in word:
-                raise ValueError("embedded null byte")
+        if cwd is not None and b"\0" in os.fsencode(cwd):
+            raise ValueError("embedded null byte")
         place = self._place
         parent_dies = getattr(place, "die_with_parent", True)
         with_init = launching.has_init(self._plan)
@@ -344,6 +343,12 @@ def _arguments(args: Any, shell: bool, executable: Any) -> list[Any]:
     if not words:
         raise ValueError("the command is empty")
     return words
+
+
+def _environment() -> Iterable[tuple[bytes, bytes]]:
+    """os.environb's items: those of the dict below it where there is one, which need not be decoded and checked."""
+    data: dict[bytes, bytes] | None = getattr(os.environ, "_data", None)
+    return os.environb.items() if data is None else data.items()
 
 
 def _variable(key: Any, text: Any) -> bytes:

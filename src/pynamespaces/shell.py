@@ -29,8 +29,18 @@ class Parser(argparse.ArgumentParser):
         self.exit(OURS, f"{self.prog}: {message}\n")
 
 
+class _Version(argparse.Action):
+    """Say the version and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        parser.exit(message=f"pynamespaces {version('pynamespaces')}\n")
+
+
 def add_kinds(parser: argparse.ArgumentParser, file_help: str) -> None:
     """-m -u -i -n -p -U -C -T, and their long forms with an optional =FILE."""
+    parser.add_argument("-V", "--version", nargs=0, action=_Version, help="say which version this is")
     group = parser.add_argument_group("namespaces", file_help)
     for row in TABLE:
         group.add_argument(f"-{row.option}", dest=f"short_{row.name}", action="store_true", help=argparse.SUPPRESS)
@@ -39,14 +49,23 @@ def add_kinds(parser: argparse.ArgumentParser, file_help: str) -> None:
         )
 
 
-def split(argv: Sequence[str], optional: Sequence[str] = ()) -> list[str]:
+def split(parser: argparse.ArgumentParser, argv: Sequence[str], optional: Sequence[str] = ()) -> list[str]:
     """Give long options whose value is optional, and only after "=", an empty value: ``--net`` becomes ``--net=``."""
     names = {f"--{row.long}" for row in TABLE} | set(optional)
+    valued = {name for action in parser._actions if action.nargs is None for name in action.option_strings} - names
     out: list[str] = []
+    value = False  # the next word is the one before's
     for position, word in enumerate(argv):
-        if word == "--" or not word.startswith("-"):
+        if not value and (word == "--" or not word.startswith("-")):
             return [*out, *argv[position:]]
-        out.append(f"{word}=" if word in names else word)
+        out.append(f"{word}=" if not value and word in names else word)
+        if value:
+            value = False
+        elif word.startswith("--"):
+            value = word in valued
+        else:
+            letters = [f"-{letter}" in valued for letter in word[1:]]
+            value = True in letters and letters.index(True) == len(letters) - 1
     return out
 
 

@@ -261,6 +261,8 @@ int pn_launch_start(struct pn_launch *launch)
     if (direct) {
         args = clone_args(launch, launch->flags, launch->inner_stack, &launch->pidfd);
         args.exit_signal = SIGCHLD;
+        if (!launch->wait) /* nothing to do here meanwhile: one processor has the memory to itself */
+            args.flags |= CLONE_VFORK;
     } else {
         args = clone_args(launch, CLONE_FILES, launch->stack, 0);
         if (launch->way == PN_COPY)

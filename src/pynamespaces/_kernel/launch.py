@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from itertools import accumulate
 from mmap import mmap
 
 from pynamespaces._kernel import steps
@@ -38,6 +40,7 @@ PHASES = {
 _STRINGS = ffi.typeof("char *[]")
 _CHARS = ffi.typeof("char[]")
 _new = ffi.new_allocator(should_clear_after_alloc=False)
+_spare: list[Any] = []  # structs with their stacks, whose pages a next launch need not fault in again
 
 
 @value(frozen=True)
@@ -88,7 +91,10 @@ class Launch:
             struct = ffi.from_buffer("struct pn_launch *", memory, require_writable=True)
         else:
             self._alive = []
-            struct = _new("struct pn_launch *")
+            try:
+                struct = _spare.pop()
+            except IndexError:
+                struct = _new("struct pn_launch *")
         self._struct = struct
         struct.way, struct.wait, struct.flags = way, wait, flags
         struct.image, struct.cgroup = command.image, command.cgroup
@@ -112,6 +118,11 @@ class Launch:
         struct.paths, struct.paths_count = self._strings(command.paths), len(command.paths)
         struct.argv, struct.envp = self._strings(command.argv), self._strings(command.envp)
         struct.cwd = ffi.NULL if command.cwd is None else self._text(command.cwd)
+
+    def __del__(self) -> None:
+        struct = getattr(self, "_struct", None)
+        if struct is not None and struct.way != COPY and len(_spare) < 4:
+            _spare.append(struct)
 
     def start(self) -> int:
         """clone3: 0 or -errno; with `wait` the child stands in its new user namespace then."""
@@ -160,13 +171,14 @@ class Launch:
 
     def _strings(self, items: Sequence[bytes]) -> Any:
         """A NULL-terminated array of C strings that stand one after the other."""
-        array = self._keep(ffi.new(_STRINGS, len(items) + 1))
-        text = self._keep(ffi.from_buffer(_CHARS, b"\0".join(items) + b"\0"))
-        position = 0
-        for number, item in enumerate(items):
-            array[number] = text + position
-            position += len(item) + 1
-        return array
+        joined = b"\0".join(items) + b"\0"
+        if joined.count(b"\0") != max(1, len(items)):
+            raise ValueError("embedded null byte")
+        text = self._keep(ffi.from_buffer(_CHARS, joined))
+        first = int(ffi.cast("uintptr_t", text))
+        addresses = array("Q", accumulate([len(item) + 1 for item in items], initial=first))
+        addresses[-1] = 0
+        return self._keep(ffi.from_buffer(_STRINGS, addresses))
 
     def _steps(self, todo: Sequence[Step]) -> Any:
         return steps.array(todo, self._alive)
