@@ -13,7 +13,10 @@ import pytest
 
 #: What the session keeps: unshare and setns, mounts, the network; no DAC_OVERRIDE, for one.
 KEPT = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_CHROOT")
-BASE = {"keep-net": ("mnt", "uts", "ipc", "cgroup"), "isolated": ("mnt", "uts", "ipc", "cgroup", "net")}
+BASE: dict[str, tuple[str, ...]] = {
+    "keep-net": ("mnt", "uts", "ipc", "cgroup"),
+    "isolated": ("mnt", "uts", "ipc", "cgroup", "net"),
+}
 
 
 def move(home: str) -> None:
