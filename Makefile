@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BUILT := $(wildcard src/pynamespaces/_kernel/*.[ch] src/pynamespaces/_kernel/*.txt) setup.py pyproject.toml
 
-.PHONY: tour test together storm lint typing bench docs links wheels clean
+.PHONY: tour test together storm labs lint typing bench docs links wheels clean
 
 tour: $(VENV)/installed
 	@$(BIN)/pynamespaces tour
@@ -22,6 +22,10 @@ together:
 # Two hundred censuses in a storm of short-lived processes, where `make test` takes some.
 storm: $(VENV)/installed-test
 	PYNAMESPACES_SCANS=200 $(BIN)/python -m pytest tests/test_discovery.py -k storm
+
+# A thousand labs, one after the other: nothing of them stays.
+labs: $(VENV)/installed-test
+	PYNAMESPACES_LABS=1000 $(BIN)/python -m pytest tests/test_net.py -k many_labs
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
