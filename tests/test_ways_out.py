@@ -135,6 +135,26 @@ def test_it_dies_with_its_box_though_nobody_waits() -> None:
         assert process.wait() == -9
 
 
+@needs_tun
+@in_child
+def test_workers_have_it_and_failures_end_it() -> None:
+    need("pasta")
+    with outside() as web, net.listen(web, ("198.51.100.80", 80)) as server:
+        box = Isolation("user", "net", network="pasta")
+        with box.executor() as pool:
+            for _ in range(2):
+                thread = serve(server)
+                assert pool.submit(fetch).result(20) == b"from outside"
+                thread.join()
+        with pytest.raises(FileNotFoundError, match="no-such-program"):
+            box.run(["/no-such-program"])
+        with pytest.raises(OSError, match="pasta"):  # the port is taken
+            taken = net.way_out(tcp=[(8080, 80)], program="pasta")
+            with socket.create_server(("127.0.0.1", 8080)):
+                box.replace(network=taken).run(["/bin/true"])
+        assert helpers() == []
+
+
 @in_child
 def test_an_ordinary_user_gets_out_too() -> None:
     if not IS_ROOT:

@@ -11,11 +11,15 @@ Layout, from the floor up (imports only run downward):
     plan, ways, inits, blocks        a plan is a tuple of steps; executor 1: this thread, there and back
     launching, processes             executor 2: a child that execs
     children, calls, workers         and one that runs a Python function
+    errands                          executor 3: one that makes a descriptor in other namespaces, and ends
+    ways_out                         a new network's way out, by pasta or slirp4netns
     places, sets, isolation          where code can run: existing namespaces, or a description of new ones
     mounts                           what can be mounted inside: values, acts, a list
     store, entries, persistence      names, bind mounts, keepers
     discovery                        every namespace on the machine, and who holds it
     trials, doctor                   what this machine allows, tried; and where it does not, why
+
+Above the door, by ``pip install 'pynamespaces[net]'``: `pynamespaces.net`, namespaces as hosts joined by wires.
 """
 
 from __future__ import annotations
@@ -62,6 +66,8 @@ if TYPE_CHECKING:
     from pynamespaces.sets import NamespaceSet as NamespaceSet
     from pynamespaces.targets import enter as enter
     from pynamespaces.targets import rejoin as rejoin
+    from pynamespaces.ways_out import WayOut as WayOut
+    from pynamespaces.ways_out import way_out as way_out
 
 #: What is imported at its first use: name -> module.
 _LAZY = {
@@ -83,6 +89,7 @@ _LAZY = {
     "Report": "doctor",
     "Saved": "persistence",
     "Stale": "entries",
+    "WayOut": "ways_out",
     "become_root": "rootless",
     "can": "discovery.powers",
     "discover": "discovery",
@@ -90,10 +97,12 @@ _LAZY = {
     "enter": "targets",
     "forget": "persistence",
     "mounts": "mounts",
+    "net": "net",
     "rejoin": "targets",
     "saved": "persistence",
     "translate_pid": "pids",
     "unshare": "isolation",
+    "way_out": "ways_out",
 }
 
 __all__ = [
@@ -123,6 +132,7 @@ __all__ = [
     "RestoreError",
     "Saved",
     "Stale",
+    "WayOut",
     "become_root",
     "can",
     "discover",
@@ -134,6 +144,7 @@ __all__ = [
     "saved",
     "translate_pid",
     "unshare",
+    "way_out",
 ]
 
 

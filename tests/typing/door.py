@@ -41,6 +41,7 @@ from pynamespaces import (
     RestoreError,
     Saved,
     Stale,
+    WayOut,
     become_root,
     can,
     discover,
@@ -52,6 +53,7 @@ from pynamespaces import (
     saved,
     translate_pid,
     unshare,
+    way_out,
 )
 
 
@@ -209,6 +211,11 @@ def questions(process: Popen[str], namespace: Namespace) -> None:
     assert_type(bool(can(process, namespace)), bool)
     assert_type(doctor(), Report)
     assert_type(doctor()["net", "run"].works, bool)
+
+
+def ways_out() -> None:
+    box = Isolation("user", "net", network=way_out(tcp=[80, (8080, 80)]))
+    assert_type(box.network, WayOut | str | None)
 
 
 def errors(function: Callable[[], object]) -> None:
