@@ -1,6 +1,6 @@
 """Two hosts of a test's own: the same port number on both, a partition that heals, a link that is too slow.
 
-pytest -p pynamespaces.pytest_labs examples/pytest/test_hosts.py
+The fixtures `two_hosts` and `lab` come with the plugin; they need ``pip install 'pynamespaces[net]'``.
 """
 
 from __future__ import annotations

@@ -130,6 +130,17 @@ def unmapped(step: str, rows: Iterable[Row]) -> str | None:
     return None
 
 
+def net_admin(step: str, rows: Iterable[Row]) -> str | None:
+    """CAP_NET_ADMIN over each network that a link, an address or a route touches (rtnetlink(7))."""
+    if not step.startswith(("ip ", "tc ")):
+        return None
+    if sched.has_capability(capabilities.number("net_admin")):
+        found = "this thread has CAP_NET_ADMIN, but not in the user namespaces that own all of these networks"
+    else:
+        found = f"uid {os.geteuid()} has no CAP_NET_ADMIN here"
+    return f"{found}; the hosts of a net.Lab can be wired without, and networks that one user namespace of ours owns"
+
+
 def missing_capability(step: str, rows: Iterable[Row]) -> str | None:
     """CAP_SYS_ADMIN (and CAP_SYS_CHROOT for mnt) that this thread lacks."""
     rows = tuple(rows)
@@ -293,6 +304,7 @@ def circumstances() -> tuple[str, ...]:
 
 _PROBES: dict[int, tuple[Callable[[str, Iterable[Row]], str | None], ...]] = {
     errno.EPERM: (
+        net_admin,
         userns_switched_off,
         chrooted,
         unmapped,
