@@ -234,11 +234,12 @@ static void run(struct scan *scan, int workers)
 
 /* ---- tasks ---- */
 
+/* From PID/ns one up: that is still the directory of the same task. */
 static void read_facts(int directory, struct pn_task *task)
 {
     char text[1024];
     struct stat status;
-    int fd = sys4(__NR_openat, directory, "stat", O_RDONLY | O_CLOEXEC, 0);
+    int fd = sys4(__NR_openat, directory, "../stat", O_RDONLY | O_CLOEXEC, 0);
 
     if (fd >= 0) {
         long length = sys3(__NR_read, fd, text, sizeof text);
@@ -246,7 +247,7 @@ static void read_facts(int directory, struct pn_task *task)
         if (length > 0)
             read_stat(text, length, task);
     }
-    if (fstat(directory, &status) == 0)
+    if (fstatat(directory, "..", &status, 0) == 0)
         task->uid = status.st_uid;
 }
 
@@ -276,29 +277,22 @@ static void read_links(int directory, unsigned wanted, struct pn_task *task)
 static void scan_task(struct scan *scan, int i)
 {
     struct pn_task *task = &scan->tasks[i];
-    int facts = scan->wanted & PN_SCAN_FACTS, pid = scan->pids[i], tid = scan->tids[i];
+    int pid = scan->pids[i], tid = scan->tids[i];
     char path[64];
 
     memset(task, 0, sizeof *task);
     task->pid = pid;
     task->tid = tid;
     task->uid = UINT32_MAX;
-    task_path(path, pid, tid, facts ? "" : "/ns");
+    task_path(path, pid, tid, "/ns");
     int directory = sys4(__NR_openat, scan->proc, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (directory < 0) {
         task->error = directory;
         return;
     }
-    /* Everything below this directory is of the same task, however soon its number is used again. */
-    int below = facts ? (int)sys4(__NR_openat, directory, "ns", O_PATH | O_DIRECTORY | O_CLOEXEC, 0) : directory;
-    if (below < 0) {
-        task->error = below;
-    } else {
-        read_links(below, scan->wanted, task);
-        if (below != directory)
-            sys1(__NR_close, below);
-    }
-    if (facts)
+    /* Everything from this directory on is of the same task, however soon its number is used again. */
+    read_links(directory, scan->wanted, task);
+    if (scan->wanted & PN_SCAN_FACTS)
         read_facts(directory, task);
     sys1(__NR_close, directory);
 }
