@@ -59,10 +59,10 @@ class Lab:
         return self._hosts[name]
 
     def wire(self, a: Host | str, b: Host | str, **kwargs: Any) -> Wire:
-        """Wire two hosts; a name makes its host.  Without addresses they get the next subnets of `SUBNETS`.
+        """Wire two hosts; a name makes its host.  Without addresses they get the next subnets of ``SUBNETS``.
 
         Args:
-            a: the one whose end is `Wire.a`.
+            a: the one whose end is ``Wire.a``.
             b: the other one.
             kwargs: see `net.wire`.
         """

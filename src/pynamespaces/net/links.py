@@ -103,7 +103,7 @@ def macvlan(
     addresses: Addresses = None,
     mac: str | None = None,
 ) -> Link:
-    """An interface in `where` with a MAC of its own on top of `parent`, which is an interface of `of`.
+    """An interface in `where` with a MAC of its own on top of ``parent``, which is an interface of ``of``.
 
     Raises:
         NotSupported: the kernel has none (CONFIG_MACVLAN).
@@ -124,7 +124,7 @@ def ipvlan(
     mode: Literal["l2", "l3", "l3s"] = "l2",
     addresses: Addresses = None,
 ) -> Link:
-    """An interface in `where` that shares the MAC of `parent`, which is an interface of `of`.
+    """An interface in `where` that shares the MAC of ``parent``, which is an interface of ``of``.
 
     Raises:
         NotSupported: the kernel has none (CONFIG_IPVLAN).

@@ -48,7 +48,7 @@ def route(where: Where, destination: str, *, via: str | None = None, dev: str | 
 
     Args:
         where: whose.
-        destination: a subnet as "10.1.0.0/16" or "fd01::/64"; or "default", of the family that `via` has.
+        destination: a subnet as "10.1.0.0/16" or "fd01::/64"; or "default", of the family that ``via`` has.
         via: the router's address.
         dev: the interface, where no router is between.
 

@@ -69,7 +69,7 @@ class Wire:
 
     @property
     def by(self) -> str:
-        """What makes its weather: "tc", or "relay" where the kernel has no netem, or "nothing"."""
+        """What makes its weather, "tc", or "relay" where the kernel has no netem, or "nothing"."""
         if self._relay is not None:
             return "relay"
         return "tc" if self._cut or self._weather != CLEAR else "nothing"
