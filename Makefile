@@ -44,7 +44,7 @@ docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build -n -T -W --keep-going -q -b html docs docs/_build/html
 
 links: $(VENV)/installed-docs
-	$(BIN)/sphinx-build -q -b linkcheck docs docs/_build/links
+	$(BIN)/sphinx-build -n -W -q -b linkcheck docs docs/_build/links
 
 wheels: $(VENV)/installed-package
 	@$(BIN)/python .ci/wheels
