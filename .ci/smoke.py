@@ -11,7 +11,6 @@ import sys
 import pynamespaces
 from pynamespaces import Isolation, Kind, Namespace, NamespaceSet
 
-
 #: What needs packages that are not installed with it, and what is no module to import.
 OPTIONAL = ("pynamespaces.net", "pynamespaces.pytest_", "pynamespaces.__main__", "pynamespaces._kernel._ffi")
 
