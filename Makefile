@@ -46,6 +46,11 @@ docs: $(VENV)/installed-docs
 links: $(VENV)/installed-docs
 	$(BIN)/sphinx-build -n -W -q -b linkcheck docs docs/_build/links
 
+# The suite, once for each newer system call, without it: half an hour.  One only: python tests/old_kernel.py CALL.
+.PHONY: old-kernels
+old-kernels: $(VENV)/installed-test
+	$(BIN)/python tests/old_kernel.py --table $(TESTS)
+
 wheels: $(VENV)/installed-package
 	@$(BIN)/python .ci/wheels
 

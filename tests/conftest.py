@@ -7,23 +7,22 @@ holds for both, and nothing that it does can hurt the machine.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import gc
 import os
 import pickle
-import platform
+import re
 import shutil
 import signal
-import struct
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import old_kernel
 from pynamespaces import kinds, plan
 from pynamespaces.rootless import become_root
 
@@ -221,40 +220,34 @@ def drop_to_user(uid: int = 12345) -> None:
         prctl.set_dumpable(1)
 
 
-#: Berkeley packet filters: BPF_LD|BPF_W|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K
-_LOAD, _JUMP_IF, _ANSWER = 0x20, 0x15, 0x06
-_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
-
-
 def refuse(*numbers: int, errno: int = 38) -> None:
     """From now on these system calls answer an errno in this process and its children (seccomp(2)): an older kernel."""
-    program = [(_LOAD, 0, 0, 0)]
-    for position, number in enumerate(numbers):
-        program.append((_JUMP_IF, len(numbers) - position, 0, number))
-    _filter([*program, (_ANSWER, 0, 0, _ALLOW), (_ANSWER, 0, 0, _ERRNO | errno)])
+    old_kernel.install([(number, None, errno) for number in numbers])
 
 
 def refuse_ioctls(*commands: int, errno: int = 25) -> None:
     """The same for these commands of ioctl(2)."""
-    ioctl = 16 if platform.machine() == "x86_64" else 29
-    program = [(_LOAD, 0, 0, 0), (_JUMP_IF, 0, len(commands) + 1, ioctl), (_LOAD, 0, 0, 24)]  # the second argument
-    for position, command in enumerate(commands):
-        program.append((_JUMP_IF, len(commands) - position, 0, command))
-    _filter([*program, (_ANSWER, 0, 0, _ALLOW), (_ANSWER, 0, 0, _ERRNO | errno)])
+    old_kernel.install([(old_kernel.IOCTL, command, errno) for command in commands])
 
 
-def _filter(program: list[tuple[int, int, int, int]]) -> None:
-    code = b"".join([struct.pack("=HBBI", *line) for line in program])
-    buffer = ctypes.create_string_buffer(code)
+#: How the library says that a call is missing: NotSupported, or that a filter refuses it.
+_REFUSED = re.compile(r"(NotSupported: \[Errno (38|95)\]|NotPermitted: .*seccomp filter).*")
 
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    zero = ctypes.c_ulong(0)
-    assert libc.prctl(38, ctypes.c_ulong(1), zero, zero, zero) == 0  # PR_SET_NO_NEW_PRIVS
-    filters = Program(len(program), ctypes.cast(buffer, ctypes.c_void_p))
-    assert libc.prctl(22, ctypes.c_ulong(2), ctypes.byref(filters)) == 0, ctypes.get_errno()  # PR_SET_SECCOMP
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under `old_kernel.py`, and only there: a test that ends in the library's own refusal needs the missing call."""
+    report = yield
+    missing = os.environ.get(old_kernel.VARIABLE)
+    if missing and report.failed and report.when == "call":
+        error = call.excinfo.value if call.excinfo else None
+        said = _REFUSED.search(f"{type(error).__name__}: {error}".strip().splitlines()[-1])
+        if said:
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), item.location[1] or 0, f"refused: {said[0][:160]}")
+    return report
 
 
 def need(program: str) -> str:

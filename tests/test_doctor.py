@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -343,3 +346,68 @@ def test_under_a_shared_mount(store: Path) -> None:
         mounts.propagate("/", "private")
 
     test()
+
+
+SETHOSTNAME = {"x86_64": 170, "aarch64": 161, "riscv64": 161}[os.uname().machine]
+
+
+@pytest.mark.parametrize(
+    ("switch", "position", "call"),
+    [("apparmor_restrict_unprivileged_userns", "1", SETHOSTNAME), ("unprivileged_userns_clone", "0", UNSHARE)],
+)
+def test_a_distribution_s_switch(switch: str, position: str, call: int) -> None:
+    """Played by a sysctl of that name, and a filter that refuses what such a kernel refuses."""
+
+    @in_rootless_child
+    def test() -> None:
+        mounts.mount(mounts.tmpfs("/proc/sys/kernel"))
+        Path(f"/proc/sys/kernel/{switch}").write_text(f"{position}\n")
+        refuse(call, errno=errno.EPERM)
+        place = Isolation("user", "uts", hostname="web")
+        why = refusal_of(place, "call" if call == UNSHARE else "run")
+        assert why is not None
+        assert f"kernel.{switch} is {position}" in why
+        assert f"sysctl -w kernel.{switch}={1 - int(position)}" in why
+        mounts.unmount("/proc/sys/kernel", lazy=True)
+
+    test()
+
+
+@in_plain_child
+def test_the_reason_is_one_line_found_once(store: Path) -> None:
+    place = Isolation("user", "mnt", mounts=[mounts.bind("/no/such/directory", "/mnt")])
+    for verb in ("run", "call"):
+        why = refusal_of(place, verb)
+        assert why is not None
+        assert "\n" not in why
+        assert "bind(/no/such/directory on /mnt)" in why
+    import pynamespaces.doctor as module
+
+    before = dict(module._tried)
+    assert refusal_of(place, "run") == before[next(key for key in before if key[:2] == (place, "run"))]
+    assert module._tried == before
+    assert refusal_of(Isolation("user", "net", "uts", hostname="web")) is None
+    with pytest.raises(ValueError, match="block, run, call"):
+        refusal_of(place, "sing")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="hostname"):
+        refusal_of(Isolation("user", hostname="web"))
+    assert (refusal_of(Isolation("uts"), "block") is None) == IS_ROOT
+
+
+def test_the_module_is_the_function() -> None:
+    """``pynamespaces.doctor()``, whether or not somebody has imported the module of that name."""
+    for first in ("import pynamespaces.doctor", "from pynamespaces.doctor import refusal_of", "pass"):
+        code = f"import pynamespaces\n{first}\nassert callable(pynamespaces.doctor)\nfrom pynamespaces import doctor\n"
+        code += "assert doctor()['user', 'block'].works is False and pynamespaces.doctor().uid >= 0"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, first
+
+
+def test_the_command() -> None:
+    command = [sys.executable, "-m", "pynamespaces", "doctor"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for word in (*VERBS, *kinds.NAMES, "a fresh /proc", "subordinate ids", f"uid {os.geteuid()}"):
+        assert word in text
+    data = json.loads(subprocess.run([*command, "--json"], check=True, capture_output=True, text=True).stdout)
+    assert len(data["verdicts"]) == len(kinds.TABLE) * len(VERBS) + 2
+    assert all(isinstance(verdict["works"], bool) for verdict in data["verdicts"])
+    assert {verdict["verb"] for verdict in data["verdicts"]} == {*VERBS, "proc", "subids"}

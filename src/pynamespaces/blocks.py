@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pynamespaces import causes, inits, kinds, plan, ways
+from pynamespaces import causes, inits, kinds, pids, plan, ways
 from pynamespaces._kernel import sched, steps
 from pynamespaces.errors import NamespaceError, NotSupported, refusal
 from pynamespaces.handles import Namespace
@@ -339,9 +339,7 @@ def _elsewhere() -> bool:
 
 def _require_init(namespace: Namespace, frame: ways.Frame) -> None:
     """A pid namespace needs a living PID 1: start ours in one that has never had any, refuse a dead one."""
-    from pynamespaces._kernel import nsfs
-
-    if nsfs.translate_pid(namespace.fileno(), 0, 1) is not None:
+    if pids.ask(namespace, pids.FROM, 1) is not None:
         return
     try:
         frame.generation = inits.generation()

@@ -45,7 +45,8 @@ def why(number: int, step: str, said: str = "", *, users: bool = False) -> str |
     for probe in _PROBES.get(number, ()):
         found = probe(step, rows)
         if found is not None:
-            return found
+            filtered = seccomp(step, rows) if probe is mount_causes.mount_needs else None
+            return f"{found}; or else {filtered}" if filtered else found
     return None
 
 

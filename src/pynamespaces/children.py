@@ -47,7 +47,7 @@ class Child:
     def kill(self) -> None:
         """SIGKILL; with it ends an init of its own, and everything in a new pid namespace."""
         try:
-            pidfd.send_signal(self.pidfd, signal.SIGKILL)
+            procfs.signal_child(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:
             pass
 
@@ -110,7 +110,12 @@ def fork(place: Place) -> Child:
                 receive(theirs)  # its way out is there
             return Child(0, -1, theirs)
         theirs.close()
-        held = pidfd.pidfd_open(pid)
+        try:
+            held = pidfd.pidfd_open(pid)
+        except OSError as error:  # no descriptor left, or an older kernel
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise causes.refused(error, "pidfd_open of a new child") from None
         child = Child(pid, held, ours)
         try:
             if die and not in_main:

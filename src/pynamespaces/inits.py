@@ -6,8 +6,8 @@ import os
 import time
 from _thread import allocate_lock
 
-from pynamespaces import handles, kinds, procfs
-from pynamespaces._kernel import init, nsfs, pidfd
+from pynamespaces import handles, kinds, pids, procfs
+from pynamespaces._kernel import init, pidfd
 from pynamespaces.kinds import Kind
 
 TYPE_CHECKING = False
@@ -55,7 +55,7 @@ def end(held: int) -> None:
     block, has not been reaped by its own parent.  It is reaped at the next pid block or at exit then.
     """
     try:
-        pidfd.send_signal(held, init.END)
+        procfs.signal_child(held, init.END)
     except ProcessLookupError:
         pass  # somebody's wait() for any child has reaped it
     for _ in range(50):
@@ -112,7 +112,7 @@ def _forked() -> None:
 
 def of(namespace: Namespace) -> int | None:
     """A pidfd of PID 1 of a pid namespace, if that is our tiny init."""
-    pid = nsfs.translate_pid(namespace.fileno(), 0, 1)
+    pid = pids.ask(namespace, pids.FROM, 1)
     if not pid or pid < 0:
         return None
     try:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import errno
 import os
 
-from pynamespaces import causes, entries, inits, removal, ways
+from pynamespaces import causes, entries, inits, pids, removal, ways
 from pynamespaces import store as stores
-from pynamespaces._kernel import mount, nsfs, sched
+from pynamespaces._kernel import mount, sched
 from pynamespaces.entries import Stale
 from pynamespaces.errors import NamespaceError, refusal
 from pynamespaces.handles import Namespace, NotANamespace
@@ -246,4 +246,4 @@ def _row(directory: str, name: str) -> Saved | None:
 
 def _alive(namespaces: NamespaceSet) -> bool:
     """Can processes still go there?  Not into a pid namespace whose init has ended."""
-    return "pid" not in namespaces or nsfs.translate_pid(namespaces["pid"].fileno(), 0, 1) is not None
+    return "pid" not in namespaces or pids.ask(namespaces["pid"], pids.FROM, 1) is not None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pynamespaces.pidfds import Process
 
-_FROM, _IN = 0, 2  # NS_GET_PID_FROM_PIDNS, NS_GET_PID_IN_PIDNS
+FROM, IN = 0, 2  # NS_GET_PID_FROM_PIDNS, NS_GET_PID_IN_PIDNS
 
 
 def translate_pid(
@@ -46,19 +46,19 @@ def translate_pid(
         raise TypeError(f"expected a process id, got {pid!r}")
     if not 0 < pid < 2**31:
         raise ValueError(f"not a process id: {pid}; expected 1 to {2**31 - 1}")
-    here = pid if source is None else _translate(source, _FROM, pid, f"process {pid} of the source")
+    here = pid if source is None else _translate(source, FROM, pid, f"process {pid} of the source")
     if target is None:
         if source is None and not os.path.exists(f"/proc/{pid}"):
             raise refusal(3, step=f"look for process {pid}")
         return here
-    return _translate(target, _IN, here, f"process {here} in the target")
+    return _translate(target, IN, here, f"process {here} in the target")
 
 
 def host_pids(namespace: Namespace) -> list[int]:
     """The processes that are visible in a pid namespace, by the numbers that they have in the caller's."""
     if namespace.kind is not Kind.PID:
         raise ValueError(f"only pid namespaces have process ids, not {namespace.kind}")
-    return sorted(pid for pid in _processes() if _ask(namespace, _IN, pid) is not None)
+    return sorted(pid for pid in _processes() if ask(namespace, IN, pid) is not None)
 
 
 def _translate(where: Namespace | Process, direction: int, pid: int, what: str) -> int:
@@ -67,7 +67,7 @@ def _translate(where: Namespace | Process, direction: int, pid: int, what: str) 
         if namespace.kind is not Kind.PID:
             raise ValueError(f"only pid namespaces have process ids, not {namespace.kind}")
         try:
-            found = _ask(namespace, direction, pid)
+            found = ask(namespace, direction, pid)
         except OSError as error:
             raise causes.refused(error, f"translate {what}") from None
     finally:
@@ -78,7 +78,8 @@ def _translate(where: Namespace | Process, direction: int, pid: int, what: str) 
     return found
 
 
-def _ask(namespace: Namespace, direction: int, pid: int) -> int | None:
+def ask(namespace: Namespace, direction: int, pid: int) -> int | None:
+    """A number `FROM` or `IN` a pid namespace; None where there is no such process, or none that may be looked at."""
     try:
         return nsfs.translate_pid(namespace.fileno(), direction, pid)
     except OSError as error:
@@ -87,7 +88,7 @@ def _ask(namespace: Namespace, direction: int, pid: int) -> int | None:
     below = _steps_up(namespace.fileno(), os.stat("/proc/thread-self/ns/pid").st_ino)
     if below is None:
         return None  # neither the caller's pid namespace nor below it
-    if direction == _IN:
+    if direction == IN:
         return _number(pid, namespace.id.ino, below)
     for task in _tasks():
         numbers = _numbers(task)

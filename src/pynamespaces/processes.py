@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 
-from pynamespaces import inits, launching
-from pynamespaces._kernel import init, launch, pidfd
+from pynamespaces import causes, inits, launching, procfs
+from pynamespaces._kernel import init, launch
 from pynamespaces.errors import NotSupported, refusal
 from pynamespaces.pidfds import PidFd
 from pynamespaces.sets import NamespaceSet
@@ -243,22 +243,22 @@ class Popen(subprocess.Popen[Text]):
                 hint="kill() ends it; or let our init be PID 1 (init=None)",
             )
         try:
-            pidfd.send_signal(self.pidfd.fileno(), sig)
+            procfs.signal_child(self.pidfd.fileno(), sig)
         except ProcessLookupError:
             pass
+        except OSError as error:
+            raise causes.refused(error, f"pidfd_send_signal({sig}) to process {self.pid}") from None
 
     def kill(self) -> None:
         """SIGKILL; with an init of ours everything in the pid namespace ends."""
         self.send_signal(signals.SIGKILL)
         if self._init >= 0 and self.returncode is None:
             try:
-                pidfd.send_signal(self._init, init.END)
+                procfs.signal_child(self._init, init.END)
             except ProcessLookupError:
                 pass
 
     def _catches(self, sig: int) -> bool:
-        from pynamespaces import procfs
-
         text = procfs.read_text(f"/proc/{self.pid}/status") or ""
         for line in text.splitlines():
             if line.startswith("SigCgt:"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+
+from pynamespaces._kernel import pidfd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +55,22 @@ def pid_of_pidfd(pidfd: int) -> int:
         if line.startswith("Pid:"):
             return int(line[4:])
     return -1
+
+
+def signal_child(held: int, signal: int) -> None:
+    """pidfd_send_signal(2) to a child that only we reap; where that call is refused, by its number, which is its own
+    until then.
+
+    Raises:
+        ProcessLookupError: it has been reaped.
+    """
+    try:
+        pidfd.send_signal(held, signal)
+    except OSError as error:
+        pid = pid_of_pidfd(held)
+        if error.errno not in (errno.ENOSYS, errno.EPERM) or pid <= 0:
+            raise
+        os.kill(pid, signal)
 
 
 def in_first_user_namespace() -> bool:
