@@ -57,7 +57,8 @@ def make(todo: Sequence[Step]) -> list[Namespace]:
     for step in todo:
         if step.op == operations.UNSHARE:
             flags |= step.flags
-    answer, failed, fds, said = errand.run(todo, errand.HOLD, (flags,))
+    with _sharing(todo):
+        answer, failed, fds, said = errand.run(todo, errand.HOLD, (flags,))
     if answer < 0:
         _refuse(todo, answer, failed, said, "hold the new namespaces")
     found: list[Namespace] = []
@@ -75,10 +76,7 @@ def make(todo: Sequence[Step]) -> list[Namespace]:
 def make_user() -> Namespace:
     """A user namespace of our own in which this user is root, without a process in it (user_namespaces(7))."""
     uid, gid = os.geteuid(), os.getegid()
-    before = prctl.dumpable()
-    if before != 1:  # the id maps of a process that changed its ids belong to root until then: proc(5)
-        prctl.set_dumpable(1)
-    try:
+    with prctl.readable():
         (user,) = make(
             [
                 plan.unshare(kinds.parse("user")),
@@ -87,17 +85,21 @@ def make_user() -> Namespace:
                 plan.write("/proc/self/gid_map", f"0 {gid} 1"),
             ]
         )
-    finally:
-        if before == 0:
-            prctl.set_dumpable(0)
     return user
 
 
 def _run(todo: Sequence[Step], op: int, arguments: tuple[int, ...], path: bytes | None, last: str) -> int:
-    answer, failed, _, said = errand.run(todo, op, arguments, path)
+    with _sharing(todo):
+        answer, failed, _, said = errand.run(todo, op, arguments, path)
     if answer < 0:
         _refuse(todo, answer, failed, said, last)
     return answer
+
+
+def _sharing(todo: Sequence[Step]) -> prctl.sharing:
+    """Around a child that shares our memory where somebody else may be root."""
+    user = kinds.row("user").flag
+    return prctl.sharing(any(step.op == operations.JOIN and step.flags & user for step in todo))
 
 
 def _refuse(todo: Sequence[Step], answer: int, failed: int, said: str, last: str) -> None:

@@ -103,10 +103,7 @@ def write(pid: int, step: plan.Step) -> None:
         _write_by_helper(pid, "uid", split(_parse(uids), "uid"))
         _write_by_helper(pid, "gid", split(_parse(gids), "gid"))
         return
-    dumpable = prctl.dumpable()
-    if dumpable == 0:  # privileges were dropped: /proc/PID belongs to root until we are dumpable again (proc(5))
-        prctl.set_dumpable(1)
-    try:
+    with prctl.readable():
         if not privileged or setgroups == "deny":
             _write(pid, "setgroups", "deny")
         for name, text in (("uid", uids), ("gid", gids)):
@@ -118,9 +115,6 @@ def write(pid: int, step: plan.Step) -> None:
                 if cut == ranges:
                     raise
                 _write(pid, f"{name}_map", _text(cut))
-    finally:
-        if dumpable == 0:
-            prctl.set_dumpable(0)
 
 
 def _is_own(text: str, own: int) -> bool:

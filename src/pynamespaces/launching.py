@@ -81,8 +81,11 @@ def start(plan: Sequence[Step], command: Command, ready: Callable[[int], object]
         outer += [step for step in inner if step.op == steps.CLOCKS]  # before init, the first process there
         inner = [step for step in inner if step.op != steps.CLOCKS]
     started = Launch(way, flags, outer, inner, late, command, wait=maps is not None or ready is not None)
+    # timens_offsets and uid_map of a process that is not dumpable belong to root.
+    hidden = bool(joined & _USER) and maps is None and not any(step.op == steps.CLOCKS for step in plan)
     try:
-        _run(started, maps, [*outer, *inner, *late], flags, ready)
+        with prctl.sharing(hidden):
+            _run(started, maps, [*outer, *inner, *late], flags, ready)
     except NamespaceError as error:
         raise _of_whom(error, command) from error.__cause__
     return started
@@ -91,7 +94,6 @@ def start(plan: Sequence[Step], command: Command, ready: Callable[[int], object]
 def _run(
     started: Launch, maps: Step | None, order: list[Step], flags: int, ready: Callable[[int], object] | None
 ) -> None:
-    dumpable = prctl.dumpable()
     answer = started.start()
     if answer < 0:
         names = ", ".join(row.name for row in kinds.TABLE if row.flag & flags)
@@ -108,8 +110,6 @@ def _run(
             raise plan.refused(order[started.failed], -failed, started.said, users=bool(flags & _USER)) from error
         raise
     answer = started.go()
-    if dumpable == 1 and prctl.dumpable() != 1:
-        prctl.set_dumpable(1)  # a child that shared our memory changed its ids
     if answer == 0:
         return
     where = started.failed

@@ -11,7 +11,7 @@ import threading
 import time
 
 from pynamespaces import causes, inits, launching, procfs
-from pynamespaces._kernel import init, launch
+from pynamespaces._kernel import init, launch, pidfd
 from pynamespaces.errors import NotSupported, refusal
 from pynamespaces.pidfds import PidFd
 from pynamespaces.sets import NamespaceSet

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from _thread import allocate_lock
+
 from pynamespaces._kernel._ffi import lib
 from pynamespaces._kernel.answers import checked
 
@@ -19,3 +22,68 @@ def set_dumpable(value: int) -> None:
 def set_death_signal(signal: int) -> None:
     """``PR_SET_PDEATHSIG``: sent to this process when the thread that made it ends."""
     checked(lib.pn_prctl(lib.PR_SET_PDEATHSIG, signal, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+class sharing:  # noqa: N801 (reads as a verb)
+    """While a child shares this process's memory: what it does to the dumpable flag, which is shared, is undone.
+
+    Args:
+        hidden: the child goes into an existing user namespace, whose root may trace every process in it (ptrace(2)):
+            it must not reach our memory through the child.  It does not while the flag is 0.
+    """
+
+    __slots__ = ("_hidden",)
+
+    def __init__(self, hidden: bool) -> None:
+        self._hidden = hidden
+
+    def __enter__(self) -> None:
+        global _sharing, _before, _prepared
+        with _lock:
+            if not _prepared:
+                _prepared = True
+                os.register_at_fork(after_in_child=_forked)
+            if _sharing == 0:
+                _before = dumpable()
+            _sharing += 1
+            if self._hidden:
+                set_dumpable(0)
+
+    def __exit__(self, *_: object) -> None:
+        global _sharing
+        with _lock:
+            _sharing -= 1
+            if _sharing == 0 and _before == 1 and dumpable() != 1:
+                set_dumpable(1)
+
+
+class readable:  # noqa: N801 (reads as a verb)
+    """While /proc/PID of this process or its child is written: it belongs to root unless we are dumpable (proc(5))."""
+
+    __slots__ = ("_was",)
+
+    def __enter__(self) -> None:
+        _lock.acquire()
+        self._was = dumpable()
+        if self._was == 0:
+            set_dumpable(1)
+
+    def __exit__(self, *_: object) -> None:
+        if self._was == 0:
+            set_dumpable(0)
+        _lock.release()
+
+
+_lock = allocate_lock()
+_sharing = 0
+_before = 1
+_prepared = False
+
+
+def _forked() -> None:
+    """A child that another thread forks meanwhile shares nothing."""
+    global _lock, _sharing
+    _lock = allocate_lock()
+    if _sharing and _before == 1:
+        set_dumpable(1)
+    _sharing = 0
