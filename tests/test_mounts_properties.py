@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conftest import IS_ROOT, in_child
@@ -185,6 +185,7 @@ def snapshot(base: str) -> dict[str, object]:
     return found
 
 
+@example({"a/b/c": ""}, [("remove", "a", ""), ("mkdir", "a/b", "")])
 @given(TREE, ACTS)
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_changes_says_what_was_changed(tree: dict[str, str | None], acts: list[tuple[str, str, str]]) -> None:

@@ -182,6 +182,7 @@ def discard(upper: PathLike) -> None:
 
 def _overlaid(top: str, base: str) -> Iterator[Change]:
     """What an overlay's upper directory says (the kernel's Documentation/filesystems/overlayfs.rst)."""
+    opaque: set[str] = set()
     was = _lstat(base)
     if was is not None and stat.S_IMODE(os.stat(top).st_mode) != stat.S_IMODE(was.st_mode):
         yield Change(base, "changed", top)
@@ -191,7 +192,10 @@ def _overlaid(top: str, base: str) -> Iterator[Change]:
             yield Change(path, "removed")
         elif before is None or not stat.S_ISDIR(now.st_mode) or _looks(now) != _looks(before):
             yield Change(path, "changed", entry)
-        if stat.S_ISDIR(now.st_mode) and before is not None and stat.S_ISDIR(before.st_mode) and _opaque(entry):
+        if not stat.S_ISDIR(now.st_mode) or before is None or not stat.S_ISDIR(before.st_mode):
+            continue
+        if os.path.dirname(entry) in opaque or _opaque(entry):  # it hides the lower one, and so does all in it
+            opaque.add(entry)
             for name in set(os.listdir(path)) - set(os.listdir(entry)):
                 yield Change(os.path.join(path, name), "removed")
 
