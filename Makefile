@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BUILT := $(wildcard src/pynamespaces/_kernel/*.[ch] src/pynamespaces/_kernel/*.txt) setup.py pyproject.toml
 
-.PHONY: tour test together storm labs lint typing bench docs links wheels clean
+.PHONY: tour test together storm labs growth lint typing bench docs links wheels clean
 
 tour: $(VENV)/installed
 	@$(BIN)/pynamespaces tour
@@ -39,6 +39,9 @@ typing: $(VENV)/installed-lint $(VENV)/installed-test
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+growth: $(VENV)/installed-test
+	PYNAMESPACES_LAUNCHES=10000 $(BIN)/python -m pytest -q tests/test_pitfalls_inside.py -k many_launches
 
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build -n -T -W --keep-going -q -b html docs docs/_build/html

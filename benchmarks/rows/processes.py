@@ -44,6 +44,18 @@ def commands() -> Iterator[Row]:
         },
         peer_promise=0.65,
     )
+    eight = bare.replace(kinds=kinds.Kind.ALL)
+
+    def in_c_and_subprocess() -> float:
+        """The C launcher, and what subprocess.run adds over a bare vfork of the same command."""
+        return in_c() + max(0.0, plain() - floor("spawn", 0, rounds(200), "/bin/true"))
+
+    yield Row(
+        "run(true) in all eight kinds; floor: C, and what subprocess.run adds",
+        lambda: timed(lambda: eight.run(TRUE), 100),
+        in_c_and_subprocess,
+        promise=1.12,
+    )
     yield Row("the same with an init", lambda: timed(lambda: with_init.run(TRUE), 100), in_c)
     with bare.Popen(["sleep", "100"]) as process, process.namespaces.only("mnt", "uts", "ipc", "net", "cgroup") as five:
         nsenter = ["nsenter", "-t", str(process.pid), "-m", "-u", "-i", "-n", "-C", *TRUE]
@@ -91,11 +103,26 @@ def functions() -> Iterator[Row]:
         peer_promise=1.3,
     )
     with box.executor() as pool:
+        asked = len(pickle.dumps((os.getuid, (), {}), protocol=5))
+        answered = len(pickle.dumps((True, 0), protocol=5))
+        before = os.sched_getaffinity(0)
+        two = len(before) > 1
+        if two:
+            pool.submit(os.sched_setaffinity, 0, {1}).result()
+            os.sched_setaffinity(0, {0})
         yield Row(
             "executor: submit().result()",
             lambda: timed(lambda: pool.submit(os.getuid).result(), 3000),
+            (lambda: floor("pair", rounds(3000), asked, answered)) if two else None,
             peers={"call": lambda: timed(lambda: box.call(os.getuid), 50)},
+            promise=2.2,
         )
+        yield Row(
+            "executor: map of 1,000, chunksize 100",
+            lambda: timed(lambda: list(pool.map(abs, range(1000), chunksize=100)), 20) / 1000,
+            peers={"a message each": lambda: timed(lambda: list(pool.map(abs, range(1000))), 5) / 1000},
+        )
+        os.sched_setaffinity(0, before)
 
 
 def rows() -> Iterator[Row]:
