@@ -84,4 +84,13 @@ clone_and_run(struct pn_clone_args *args, pn_child *run, void *data)
 #endif
 }
 
+/* Reap a child of ours that nobody else knows; its wait status. */
+static inline int await_child(int child)
+{
+    int status = 0;
+    while (sys4(__NR_wait4, child, &status, 0x40000000 /* __WALL */, 0) == -EINTR)
+        ;
+    return status;
+}
+
 #endif

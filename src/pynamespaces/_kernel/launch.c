@@ -39,13 +39,19 @@ static int run_steps(struct pn_launch *launch, const struct pn_step *steps, int 
     return 0;
 }
 
-/* Wait for the parent to have written the id maps; -1 if it gave up. */
+/* Wait for the parent to have written the id maps; -1 if it gave up, or was killed: our
+   sharing its memory keeps that alive, so nobody else would wake us. */
 static int await_go(struct pn_launch *launch)
 {
     __atomic_store_n(&launch->ready, 1, __ATOMIC_SEQ_CST);
     futex_wake(&launch->ready);
-    while (__atomic_load_n(&launch->go, __ATOMIC_SEQ_CST) == 0)
-        futex_wait(&launch->go, 0);
+    while (__atomic_load_n(&launch->go, __ATOMIC_SEQ_CST) == 0) {
+        struct timespec tick = {0, 50000000}, none = {0, 0};
+        struct pollfd mother = {.fd = launch->mother, .events = POLLIN, .revents = 0};
+        if (sys4(__NR_futex, &launch->go, FUTEX_WAIT, 0, &tick) == -ETIMEDOUT &&
+            sys5(__NR_ppoll, &mother, 1, &none, 0, 0) > 0)
+            return -1;
+    }
     return launch->go;
 }
 
@@ -303,11 +309,14 @@ int pn_launch_go(struct pn_launch *launch, int abandon)
             break;
         futex_wait(&launch->alive, alive);
     }
-    if (launch->helper > 0)
-        while (sys4(__NR_wait4, launch->helper, 0, __WALL, 0) == -EINTR)
-            ;
+    if (launch->helper > 0 && await_child(launch->helper) != 0 && launch->error == 0) {
+        launch->failed = PN_FAILED_CLONE; /* killed on the way: the command may be there, or not */
+        launch->error = -ESRCH;
+        if (launch->pidfd >= 0)
+            sys4(__NR_pidfd_send_signal, launch->pidfd, SIGKILL, 0, 0);
+    }
     sys1(__NR_close, launch->mother);
-    if (abandon && launch->error == 0)
+    if (abandon && (launch->error == 0 || launch->failed == PN_FAILED_CLONE))
         launch->error = -ECANCELED;
     if (launch->error == 0)
         return 0;
