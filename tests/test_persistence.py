@@ -13,7 +13,7 @@ import pytest
 
 import pynamespaces as ns
 from conftest import IS_ROOT, drop_to_user, in_child, in_pid_child, in_plain_child, links, need
-from pynamespaces import Kind, Namespace, NamespaceSet, enter, forget, keeper, mounts, rejoin, removal, saved, unshare
+from pynamespaces import Kind, Namespace, NamespaceSet, enter, forget, handles, keeper, mounts, rejoin, saved, unshare
 
 
 def names() -> list[str]:
@@ -425,7 +425,7 @@ def test_what_a_keeper_sends_is_not_inherited(store: Path) -> None:
             null = os.open("/dev/null", os.O_RDONLY)
             spare = os.dup(inside["uts"].fileno())
             with pytest.raises(ns.NotANamespace):
-                removal.adopt([null, spare], "x")
+                handles.from_fds([null, spare], "x")
             for fd in (null, spare):
                 with pytest.raises(OSError, match="Bad file descriptor"):
                     os.fstat(fd)

@@ -80,7 +80,8 @@ class Block:
             raise RuntimeError("this block is entered already; make another one")
         if "asyncio.events" in sys.modules:
             _warn_in_event_loop()
-        self._frame, there = self._go()
+        with causes.naming("enter a block"):
+            self._frame, there = self._go()
         return there
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

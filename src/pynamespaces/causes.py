@@ -17,6 +17,7 @@ from pynamespaces.kinds import TABLE, Row
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import TracebackType
 
 _CAP_SYS_ADMIN = capabilities.number("sys_admin")
 _USER = kinds.row("user")
@@ -26,6 +27,23 @@ def refused(error: OSError, step: str, *, filename: str | None = None, hint: str
     """The kernel's refusal of a step, with the cause where one is found."""
     number = error.errno or 0
     return refusal(number, step=step, filename=filename, hint=hint or why(number, step))
+
+
+class naming:  # noqa: N801 (reads as a verb)
+    """A ``with`` block that gives the kernel's bare refusals the name of the step in which they came."""
+
+    __slots__ = ("_filename", "_step")
+
+    def __init__(self, step: str, *, filename: str | None = None) -> None:
+        self._step = step
+        self._filename = filename
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if isinstance(error, OSError) and not isinstance(error, NamespaceError):
+            raise refused(error, self._step, filename=self._filename) from None
 
 
 def why(number: int, step: str, said: str = "", *, users: bool = False) -> str | None:
@@ -43,7 +61,10 @@ def why(number: int, step: str, said: str = "", *, users: bool = False) -> str |
     if users and not any(row.name == "user" for row in rows):
         rows = (*rows, _USER)
     for probe in _PROBES.get(number, ()):
-        found = probe(step, rows)
+        try:
+            found = probe(step, rows)
+        except (OSError, ImportError):  # a search that fails must not hide what it is about
+            continue
         if found is not None:
             filtered = seccomp(step, rows) if probe is mount_causes.mount_needs else None
             return f"{found}; or else {filtered}" if filtered else found
@@ -231,9 +252,11 @@ def nested_pid(step: str, rows: Iterable[Row]) -> str | None:
 
 
 def descriptors(step: str, rows: Iterable[Row]) -> str | None:
-    """No descriptor left."""
-    import resource
-
+    """No descriptor left; perhaps not even to look with."""
+    try:
+        import resource
+    except ImportError:
+        return "the limit of open files is reached: close some, or raise RLIMIT_NOFILE"
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return f"the limit of open files is {soft} (hard limit {hard}): close some, or raise RLIMIT_NOFILE"
 

@@ -89,14 +89,23 @@ def fork(place: Place) -> Child:
         NamespaceError: in the parent: a step to the place was refused; the child is gone.
     """
     todo = place.plan()
-    network = getattr(place, "network", None)
     ways.frames()  # a spent thread starts nothing
+    with causes.naming("start a child"):
+        return _start(place, todo)
+
+
+def _start(place: Place, todo: Sequence[Step]) -> Child:
+    network = getattr(place, "network", None)
     die = getattr(place, "die_with_parent", True)
     in_main = threading.current_thread() is threading.main_thread()
     image = init.image()
-    if launching.has_init(todo):
-        _lineage()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if launching.has_init(todo):
+            _lineage()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError:
+        os.close(image)
+        raise
     pid = -1
     try:
         with _Quiet(), warnings.catch_warnings():
@@ -197,10 +206,13 @@ def _arrive_inside(todo: Sequence[Step], sock: socket.socket, death: int) -> Non
             prctl.set_death_signal(death)
         try:
             _go(todo, sock)
-        except NamespaceError as error:
-            send(sock, b"E" + pickle.dumps(error))
+        except OSError as error:
+            named = error if isinstance(error, NamespaceError) else causes.refused(error, "go to the place")
+            send(sock, b"E" + pickle.dumps(named))
             os._exit(1)
         send(sock, b"R")
+    except ConnectionError:  # the parent is gone: there is nobody to tell
+        os._exit(1)
     except BaseException:
         import traceback
 

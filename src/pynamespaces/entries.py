@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from pynamespaces import causes, inits, keeper, kinds, removal, ways
+from pynamespaces import causes, handles, inits, keeper, kinds, removal, ways
 from pynamespaces._kernel import mount
 from pynamespaces.errors import NamespaceError
 from pynamespaces.handles import Namespace, NotANamespace
@@ -29,7 +29,7 @@ def create(place: Store, entry: str, held: dict[Kind, int], namespaces: Namespac
     path = place.entry(entry)
     step = f"persist {namespaces.kinds} as {path}"
     made = False
-    note = None
+    note: str | None = None
     try:
         try:
             os.mkdir(path, 0o755)
@@ -40,26 +40,27 @@ def create(place: Store, entry: str, held: dict[Kind, int], namespaces: Namespac
         # With pid, or on older kernels, an entry is attached before it is finished: leave a note of that.
         note = removal.hide(place, entry) if "pid" in namespaces else None
         mounted = not ways.moved and _mountable(path, held, namespaces)
-        _drop(place, note)
-        note = None
         if not mounted:
             removal.unmount_all(path)
             os.rmdir(path)
             made = False
+            _tear_up(place, note)
+            note = None
             _create_kept(place, entry, held, namespaces)
     except BaseException as error:
         if made:
-            removal.unmount_all(path)
-            os.rmdir(path)
-        _drop(place, note)
+            removal.discard(path)
         if isinstance(error, OSError) and not isinstance(error, NamespaceError):
             raise causes.refused(error, step, filename=path) from None
         raise
+    finally:
+        _tear_up(place, note)
 
 
-def _drop(place: Store, note: str | None) -> None:
+def _tear_up(place: Store, note: str | None) -> None:
+    """Remove the note; one that stays speaks of nothing unfinished any more."""
     if note is not None:
-        os.rmdir(note)
+        removal.discard(note)
         removal.show(place)
 
 
@@ -102,7 +103,11 @@ def _create_mounted(path: str, held: dict[Kind, int], namespaces: NamespaceSet) 
             mount.attach(tree, mount.HERE, os.fsencode(path))
         if with_init:
             inits.tell(namespaces[Kind.PID], inits.keep)
-            os.unlink(UNFINISHED, dir_fd=tree)
+            try:
+                os.unlink(UNFINISHED, dir_fd=tree)
+            except OSError:
+                inits.tell(namespaces[Kind.PID], inits.release)
+                raise
     finally:
         if tree >= 0:
             os.close(tree)
@@ -158,7 +163,10 @@ def _create_kept(place: Store, entry: str, held: dict[Kind, int], namespaces: Na
             inits.tell(namespaces[Kind.PID], inits.keep)
         os.rename(hidden, place.entry(entry))
     except BaseException:
-        removal.remove(hidden)
+        try:
+            removal.remove(hidden)
+        except OSError:
+            pass  # `sweep` tries again
         raise
     finally:
         if directory >= 0:
@@ -205,25 +213,28 @@ def open_entry(path: str, name: str) -> list[Namespace]:
             fds = keeper.fetch(directory, SOCKET)
             if fds is None:
                 raise Stale(name, "its keeper has ended")
-            return removal.adopt(fds, name)
+            return handles.from_fds(fds, name)
         found: list[Namespace] = []
-        for row in kinds.TABLE:
-            for file in (row.name, row.children):
-                if removal.exists(file, directory):
-                    try:
-                        found.append(removal.quiet(Namespace.at(f"{path}/{file}", row.kind)))
-                    except OSError as error:
-                        for namespace in found:
-                            namespace.close()
-                        if not isinstance(error, NotANamespace):
-                            raise
-                        raise Stale(
-                            name, f"{path}/{file} is a plain file: nothing is mounted there (any more)"
-                        ) from None
-                    break
+        try:
+            for row in kinds.TABLE:
+                for file in (row.name, row.children):
+                    if removal.exists(file, directory):
+                        found.append(_bound(f"{path}/{file}", row.kind, name))
+                        break
+        except BaseException:
+            for namespace in found:
+                namespace.close()
+            raise
         return found
     finally:
         os.close(directory)
+
+
+def _bound(path: str, kind: Kind, name: str) -> Namespace:
+    try:
+        return removal.quiet(Namespace.at(path, kind))
+    except NotANamespace:
+        raise Stale(name, f"{path} is a plain file: nothing is mounted there (any more)") from None
 
 
 def _abandoned(path: str) -> bool:

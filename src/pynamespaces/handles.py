@@ -78,8 +78,10 @@ class Namespace:
         self._held = None
         try:
             dev, ino, self.serial = nsfs.identity(fd)
-        except BaseException:
+        except BaseException as error:
             os.close(fd)
+            if isinstance(error, OSError):
+                raise causes.refused(error, f"fstat of a {row.name} namespace") from None
             raise
         self._held = Held(fd, loud=loud)
         self.kind = row.kind
@@ -312,6 +314,22 @@ def from_fd(fd: int, name: str, row: Row | None = None, *, loud: bool = True) ->
         os.close(fd)
         raise
     return Namespace._adopt(fd, found, loud=loud)
+
+
+def from_fds(fds: list[int], name: str) -> list[Namespace]:
+    """Adopt several that may be dropped open: all, or none is left open."""
+    found: list[Namespace] = []
+    try:
+        with causes.naming(f"open {name}"):
+            for fd in fds:
+                found.append(from_fd(fd, name, loud=False))
+    except BaseException:
+        for fd in fds[len(found) + 1 :]:
+            os.close(fd)
+        for namespace in found:
+            namespace.close()
+        raise
+    return found
 
 
 def open_nsfs(name: str) -> int:

@@ -149,7 +149,8 @@ def write_within(pid: int, step: plan.Step, user: plan.Step) -> None:
 
 def extents(name: str) -> tuple[Range, ...]:
     """The ids that are somebody in this thread's user namespace: its own uid_map or gid_map."""
-    return _parse(procfs.read_text(f"/proc/thread-self/{name}_map") or "")
+    with open(f"/proc/thread-self/{name}_map", encoding="ascii") as file:
+        return _parse(file.read())
 
 
 def split(ranges: Iterable[Range], name: str) -> tuple[Range, ...]:

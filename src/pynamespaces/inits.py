@@ -117,14 +117,17 @@ def of(namespace: Namespace) -> int | None:
         return None
     try:
         held = pidfd.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return None
     try:
-        ours = _command(pid) == "pynamespaces-init\0"
-        if ours and handles.of_pidfd(held, kinds.row(Kind.PID), loud=False) == namespace and pidfd.alive(held):
+        if _command(pid) != b"pynamespaces-init\0":
+            return None
+        with handles.of_pidfd(held, kinds.row(Kind.PID), loud=False) as its:
+            ours = its == namespace and pidfd.alive(held)
+        if ours:
             found, held = held, -1
             return found
-    except OSError:
+    except ProcessLookupError:
         pass
     finally:
         if held >= 0:
@@ -132,11 +135,15 @@ def of(namespace: Namespace) -> int | None:
     return None
 
 
-def _command(pid: int) -> str | None:
+def _command(pid: int) -> bytes | None:
     """What a process calls itself; one that is just now in execve(2) has no name yet, though its parent goes on."""
     for _ in range(100):
-        text = procfs.read_text(f"/proc/{pid}/cmdline")
-        if text != "":
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                text = file.read()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return None
+        if text:
             return text
         time.sleep(0.0005)
     return None

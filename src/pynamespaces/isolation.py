@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pynamespaces import blocks, kinds, plan
+from pynamespaces import blocks, causes, kinds, plan
 from pynamespaces._kernel import steps
 from pynamespaces.clocks import ClockOffsets
 from pynamespaces.kinds import Kind, Row
@@ -248,7 +248,8 @@ class Isolation(Place):
             own = any(furnishing.is_proc(mount) for mount in wanted)
             if self.proc or (self.proc is None and new_pid and not own):
                 wanted.insert(0, mounts.proc())
-            yield from mounts.furnish(wanted, self.root, users=users)
+            with causes.naming("plan the mounts"):
+                yield from mounts.furnish(wanted, self.root, users=users)
         if late and how is not None:
             yield plan.propagate(how)
 

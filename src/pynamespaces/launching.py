@@ -101,7 +101,8 @@ def _run(
         raise refusal(-answer, step=step, hint=causes.why(-answer, step))
     try:
         if maps is not None:
-            write_maps(started.waiting, maps, order)
+            with causes.naming("write the id maps"):
+                write_maps(started.waiting, maps, order)
         if ready is not None:
             ready(started.waiting)
     except BaseException as error:

@@ -78,7 +78,7 @@ def persist(namespaces: NamespaceSet, name: PathLike, *, store: PathLike | None 
     if not namespaces:
         raise ValueError("nothing to persist: this NamespaceSet is empty")
     held = {kind: ns.fileno() for kind, ns in namespaces.items()}
-    with AtHome():
+    with causes.naming(f"persist {namespaces.kinds} as {name}"), AtHome():
         directory, entry = _locate(name, store)
         with Store(directory, make=True) as place:
             removal.sweep(place, entry)
@@ -136,12 +136,8 @@ def open_saved(name: PathLike, *, store: PathLike | None = None) -> list[Namespa
     with AtHome():
         directory, entry = _locate(name, store)
         path = os.path.join(directory, entry)
-        try:
+        with causes.naming(f"open {name!r}", filename=path):
             found = entries.open_entry(path, str(name))
-        except NamespaceError:
-            raise
-        except OSError as error:
-            raise refusal(error.errno or errno.ETIMEDOUT, step=f"open {name!r}", filename=path) from None
     if not found:
         step = f"open {name!r}"
         if stores.is_name(name):
@@ -161,30 +157,29 @@ def forget(name: PathLike, /, *, store: PathLike | None = None) -> None:
         ValueError: a bad name, or a path that holds something which nobody persisted.
         PermissionError: the mount or file belongs to another user.
     """
-    with AtHome():
+    with causes.naming(f"forget {name!r}"), AtHome():
         directory, entry = _locate(name, store)
         if not os.path.isdir(directory):
             return
         with Store(directory, make=False) as place:
             removal.sweep(place, entry)
-            try:
-                removal.remove(place.entry(entry))
-                removal.show(place)
-            except NamespaceError:
-                raise
-            except OSError as error:
-                raise causes.refused(error, f"forget {name!r}") from None
+            removal.remove(place.entry(entry))
+            removal.show(place)
 
 
 def saved(*, store: PathLike | None = None) -> list[Saved]:
-    """What is kept in the store, by name; also what is not alive any more, until it is forgotten."""
+    """What is kept in the store, by name; also what is not alive any more, until it is forgotten.
+
+    What this user may not look at is left out.
+    """
     with AtHome():
         directory = stores.default() if store is None else stores.check_path(store)
-        try:
-            names = sorted(os.listdir(directory))
-        except FileNotFoundError:
-            return []
-        rows = [_row(directory, name) for name in names if not name.startswith(".")]
+        with causes.naming(f"read the store {directory}", filename=directory):
+            try:
+                names = sorted(os.listdir(directory))
+            except FileNotFoundError:
+                return []
+            rows = [_row(directory, name) for name in names if not name.startswith(".")]
     return [row for row in rows if row is not None]
 
 
@@ -236,7 +231,7 @@ def _row(directory: str, name: str) -> Saved | None:
         found = entries.open_entry(path, name)
     except (Stale, NotANamespace):
         return Saved(name, Kind(0), path, alive=False)
-    except OSError:
+    except (FileNotFoundError, PermissionError):  # gone meanwhile, or another user's
         return None
     if not found:
         return None

@@ -126,9 +126,12 @@ class Popen(subprocess.Popen[Text]):
         with_init = launching.has_init(self._plan)
         # PR_SET_PDEATHSIG fires when the launching *thread* ends: only the main one ends with the process.
         main = threading.current_thread() is threading.main_thread()
-        image = init.image() if with_init or (parent_dies and not main) else -1
-        cgroup = _open_cgroup(getattr(place, "cgroup", None))
+        image = cgroup = -1
         try:
+            with causes.naming("start a command"):
+                if with_init or (parent_dies and not main):
+                    image = init.image()
+                cgroup = _open_cgroup(getattr(place, "cgroup", None))
             command = launch.Command(
                 launching.executables(program, os.fsdecode(_path(environment))),
                 tuple(words),

@@ -31,21 +31,6 @@ def quiet(namespace: Namespace) -> Namespace:
     return namespace
 
 
-def adopt(fds: list[int], name: str) -> list[Namespace]:
-    """Descriptors that a keeper sent: all, or an exception and none is left open."""
-    found: list[Namespace] = []
-    while fds:
-        try:
-            found.append(handles.from_fd(fds.pop(0), name, loud=False))
-        except BaseException:
-            for namespace in found:
-                namespace.close()
-            for fd in fds:
-                os.close(fd)
-            raise
-    return found
-
-
 def sweep(place: Store, entry: str) -> None:
     """Under the lock: remove what a killed process left unfinished, hidden or of this name."""
     if os.path.exists(os.path.join(place.entry(entry), UNFINISHED)):
@@ -67,7 +52,11 @@ def hide(place: Store, entry: str) -> str:
     """A directory for an entry that has no name yet, or for the note that one is not finished."""
     os.makedirs(place.entry(HIDDEN), 0o700, exist_ok=True)
     path = os.path.join(place.entry(HIDDEN), entry)
-    os.mkdir(path, 0o700)
+    try:
+        os.mkdir(path, 0o700)
+    except OSError:
+        show(place)
+        raise
     return path
 
 
@@ -108,7 +97,7 @@ def _remove_directory(path: str) -> None:
             raise NotANamespace(errno.EINVAL, "a directory with other things than namespaces", step=f"forget {path}")
         if SOCKET in found:
             path = _hide(path)
-            _release(adopt(keeper.fetch(directory, SOCKET) or [], path))
+            _release(handles.from_fds(keeper.fetch(directory, SOCKET) or [], path))
             keeper.end(directory, SOCKET)
             os.unlink(SOCKET, dir_fd=directory)
         elif "pid" in found:
@@ -142,6 +131,15 @@ def _remove_files(path: str) -> None:
         os.unlink(file)
 
 
+def discard(path: str) -> None:
+    """Undo the making of an entry, after an error that matters more than one here: `sweep` finds what is left."""
+    try:
+        unmount_all(path)
+        os.rmdir(path)
+    except OSError:
+        pass
+
+
 def unmount_all(path: str) -> bool:
     """Detach every mount on a path: True if there was one."""
     for count in range(100):
@@ -168,7 +166,14 @@ def _hide(path: str) -> str:
         return path
     hidden = os.path.join(directory, HIDDEN)
     os.makedirs(hidden, 0o700, exist_ok=True)
-    os.rename(path, os.path.join(hidden, name))
+    try:
+        os.rename(path, os.path.join(hidden, name))
+    except OSError:
+        try:
+            os.rmdir(hidden)
+        except OSError:
+            pass
+        raise
     return os.path.join(hidden, name)
 
 
@@ -179,6 +184,9 @@ def _mark(directory: int) -> None:
 
 
 def _release(kept: list[Namespace]) -> None:
-    for namespace in kept:
-        inits.tell(namespace, inits.release)
-        namespace.close()
+    try:
+        for namespace in kept:
+            inits.tell(namespace, inits.release)
+    finally:
+        for namespace in kept:
+            namespace.close()

@@ -6,7 +6,7 @@ import os
 from _collections_abc import ItemsView, KeysView, Mapping
 from struct import pack
 
-from pynamespaces import handles, kinds, pidfds
+from pynamespaces import causes, handles, kinds, pidfds
 from pynamespaces._kernel import sched
 from pynamespaces.handles import Namespace
 from pynamespaces.kinds import Kind
@@ -188,7 +188,8 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
 
         ordered = [self._by_flag[flag] for flag in (*sched.ORDER, Kind.USER.value) if flag in self._by_flag]
         ids = b"".join([pack("=QQ", namespace.id.dev, namespace.id.ino) for namespace in ordered])
-        differ = sched.differ(sum(self._by_flag), ids) if ordered else 0
+        with causes.naming("compare with this thread's namespaces"):
+            differ = sched.differ(sum(self._by_flag), ids) if ordered else 0
         for namespace in ordered:
             namespace.fileno()
         todo = [namespace for namespace in self._by_flag.values() if namespace.row.flag & differ]

@@ -114,8 +114,10 @@ class Store:
             if self.path.startswith("/tmp/pynamespaces-") and os.fstat(self.fd).st_uid != os.geteuid():
                 raise refusal(errno.EPERM, step=step, hint="it belongs to another user", filename=self.path)
             self._lock(step)
-        except BaseException:
+        except BaseException as error:
             self.__exit__(None, None, None)
+            if isinstance(error, OSError) and not isinstance(error, NamespaceError):
+                raise refusal(error.errno or 0, step=step, filename=self.path) from None
             raise
         return self
 

@@ -158,6 +158,7 @@ class Executor(BaseExecutor):
             try:
                 data = children.receive(worker.child.sock)
             except OSError:
+                worker.child.kill()  # it may wait for us
                 data = None
             if data is None:
                 break

@@ -448,8 +448,11 @@ int pn_pidfd_reap(int pidfd)
 {
     siginfo_t info;
 
+    long answer;
     memset(&info, 0, sizeof info);
-    long answer = sys5(__NR_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG | __WALL, 0);
+    do
+        answer = sys5(__NR_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG | __WALL, 0);
+    while (answer == -EINTR);
     if (answer == -ECHILD)
         return 1;
     if (answer < 0)

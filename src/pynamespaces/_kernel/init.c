@@ -115,6 +115,7 @@ FREESTANDING static int answer_client(int client, int kept, unsigned self)
 FREESTANDING static void run_keeper(int kept)
 {
     unsigned self = sys0(__NR_geteuid);
+    struct timespec moment = {0, 10000000};
     uint64_t all = ~(1ULL << (SIGTERM - 1)); /* whoever stops the machine may stop us */
 
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, 0, SIGSET_BYTES);
@@ -122,6 +123,10 @@ FREESTANDING static void run_keeper(int kept)
         long client = sys4(__NR_accept4, LISTEN_FD, 0, 0, SOCK_CLOEXEC);
         if (client == -EINTR || client == -ECONNABORTED)
             continue;
+        if (client == -EMFILE || client == -ENFILE || client == -ENOMEM || client == -ENOBUFS) {
+            sys5(__NR_ppoll, 0, 0, &moment, 0, 0); /* what we hold must not end with a shortage */
+            continue;
+        }
         if (client < 0)
             sys1(__NR_exit_group, 1);
         if (answer_client(client, kept, self))
@@ -197,8 +202,11 @@ int pn_become_init(void *data)
         spawn->error = parent < 0 ? parent : image;
         return 1;
     }
-    sys3(__NR_dup3, parent, PARENT_FD, 0);
-    sys3(__NR_dup3, image, IMAGE_FD, O_CLOEXEC);
+    spawn->error = sys3(__NR_dup3, parent, PARENT_FD, 0);
+    if (spawn->error >= 0)
+        spawn->error = sys3(__NR_dup3, image, IMAGE_FD, O_CLOEXEC);
+    if (spawn->error < 0)
+        return 1;
     for (int fd = 0; fd < PARENT_FD; fd++)
         sys1(__NR_close, fd);
     if (sys3(__NR_close_range, IMAGE_FD + 1, ~0U, 0) < 0)
@@ -255,7 +263,7 @@ int pn_init_spawn(int image, int kinds, int below, int *pidfd)
     long child = below ? clone_and_run(&helper, spawn_below, &nested)
                        : clone_and_run(&nested.args, pn_become_init, &nested.spawn);
     if (below && child > 0)
-        sys4(__NR_wait4, child, 0, __WALL, 0);
+        await_child(child);
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, SIGSET_BYTES);
     sys1(__NR_close, nested.spawn.parent);
     if (child < 0)
@@ -263,7 +271,8 @@ int pn_init_spawn(int image, int kinds, int below, int *pidfd)
     if (nested.spawn.error < 0) {
         if (held >= 0) {
             siginfo_t info;
-            sys5(__NR_waitid, 3 /* P_PIDFD */, held, &info, WEXITED | __WALL, 0);
+            while (sys5(__NR_waitid, 3 /* P_PIDFD */, held, &info, WEXITED | __WALL, 0) == -EINTR)
+                ;
             sys1(__NR_close, held);
         }
         return nested.spawn.error;
@@ -299,9 +308,12 @@ static int become_keeper(void *data)
     }
     if (keep->error < 0)
         return 1;
-    for (int i = 0; i < keep->count; i++)
-        sys3(__NR_dup3, moved[i], LISTEN_FD + i, 0);
-    sys3(__NR_dup3, image, image_fd, O_CLOEXEC);
+    for (int i = 0; i < keep->count && keep->error >= 0; i++)
+        keep->error = sys3(__NR_dup3, moved[i], LISTEN_FD + i, 0);
+    if (keep->error >= 0)
+        keep->error = sys3(__NR_dup3, image, image_fd, O_CLOEXEC);
+    if (keep->error < 0)
+        return 1;
     for (int fd = 0; fd < LISTEN_FD; fd++)
         sys1(__NR_close, fd);
     if (sys3(__NR_close_range, image_fd + 1, ~0U, 0) < 0)
@@ -344,7 +356,7 @@ int pn_spawn_apart(int image, const int *fds, int count, const char *word)
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, &mask, SIGSET_BYTES);
     long child = clone_and_run(&helper, spawn_keeper, &keep);
     if (child > 0)
-        sys4(__NR_wait4, child, 0, __WALL, 0);
+        await_child(child);
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, SIGSET_BYTES);
     return child < 0 ? child : keep.error;
 }

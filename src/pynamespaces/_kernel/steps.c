@@ -193,7 +193,7 @@ int pn_step_in_child(int op, int fd, int fd2, unsigned long long flags, const ch
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof mask);
     long child = clone_and_run(&args, run_errand, &errand);
     if (child > 0)
-        sys4(__NR_wait4, child, 0, __WALL, 0);
+        await_child(child);
     sys4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof mask);
     return child < 0 ? child : errand.answer;
 }

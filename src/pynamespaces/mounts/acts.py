@@ -7,6 +7,7 @@ import os
 from pynamespaces import causes, plan
 from pynamespaces._kernel import mount as kernel
 from pynamespaces._kernel import steps
+from pynamespaces.errors import NamespaceError
 from pynamespaces.handles import Namespace
 from pynamespaces.mounts import options
 from pynamespaces.mounts.furnishing import MAKING, furnish
@@ -86,11 +87,13 @@ def mount(*mounts: Mount, create: bool = False) -> Mounted:
                 plan.carry_out(step)
             finally:
                 real = os.path.realpath(path)
-                if step.op not in MAKING and _topmost(real) != before:
+                if step.op not in MAKING and _differs(real, before):
                     done.targets.append(path)
                     done._undo.append(lambda real=real, before=before: _unmount_down_to(real, before))  # type: ignore[misc]
-    except BaseException:
+    except BaseException as error:
         done.close()
+        if isinstance(error, OSError) and not isinstance(error, NamespaceError):
+            raise causes.refused(error, "mount") from None
         raise
     done.created = [path for path in done.created if os.path.lexists(path)]
     return done
@@ -145,6 +148,14 @@ def _here() -> NamespaceId:
     """Which mount namespace this thread is in."""
     with Namespace.current("mnt") as here:
         return here.id
+
+
+def _differs(path: str, before: int) -> bool:
+    """Is another mount on top?  Where that cannot be told, it may be."""
+    try:
+        return _topmost(path) != before
+    except OSError:
+        return True
 
 
 def _watch_creation(path: str, done: Mounted) -> None:
