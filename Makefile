@@ -43,6 +43,17 @@ bench: $(VENV)/installed
 growth: $(VENV)/installed-test
 	PYNAMESPACES_LAUNCHES=10000 $(BIN)/python -m pytest -q tests/test_pitfalls_inside.py -k many_launches
 
+# What the suite does a little of, at length; see docs/explanation/reliability.md.
+.PHONY: faults kills state
+faults: $(VENV)/installed-test
+	cd tests && ../$(BIN)/python faults.py --write
+
+kills: $(VENV)/installed-test
+	cd tests && ../$(BIN)/python kills.py 500
+
+state: $(VENV)/installed-test
+	STATE_MACHINE_EXAMPLES=2000 $(BIN)/python -m pytest -q tests/test_state_machine.py
+
 docs: $(VENV)/installed-docs
 	$(BIN)/sphinx-build -n -T -W --keep-going -q -b html docs docs/_build/html
 
