@@ -37,6 +37,19 @@ typing: $(VENV)/installed-lint $(VENV)/installed-test
 	cd $(VENV) && bin/python -m mypy.stubtest pynamespaces._kernel._ffi
 	$(BIN)/python .ci/pyright
 
+.PHONY: plugin-matrix
+# The plugin's tests on each pytest that it is promised for.
+PYTESTS ?= 8.4 9
+plugin-matrix: $(PYTESTS:%=$(VENV)/pytest-%)
+	@for version in $(PYTESTS); do \
+		echo "== pytest $$version"; $(VENV)/pytest-$$version/bin/python -m pytest -q tests/plugin || exit 1; \
+	done
+
+$(VENV)/pytest-%: $(VENV)/installed-test
+	@$(PYTHON) -m venv $@
+	@$@/bin/pip install --quiet --disable-pip-version-check --editable . --group test "pytest==$*.*"
+	@touch $@
+
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 

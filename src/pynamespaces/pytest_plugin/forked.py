@@ -109,10 +109,12 @@ class Forked:
         if self.inside is not None:
             for fixturedef, request in reversed(self.stood_in):
                 private.withdraw(fixturedef, request)
-            if private.has_request(self.item):
-                private.restart_request(self.item)
             self.inside.begin("setup")
-            self._setup()
+            if self.stood_in:
+                private.restart_request(self.item)
+                self._setup()
+            elif not private.has_request(self.item):
+                self._setup()
             return
         self._hear("setup")
 

@@ -38,6 +38,11 @@ def stand_in(fixturedef: Any, request: Any) -> StandIn:
     return STAND_IN
 
 
+def is_parameter(fixturedef: Any) -> bool:
+    """Is it the value of a parametrized argument?  That is the same in every process."""
+    return getattr(fixturedef.func, "__name__", "") == "get_direct_param_fixture_func"
+
+
 def withdraw(fixturedef: Any, request: Any) -> None:
     """In the child: as if it had never been set up."""
     fixturedef.finish(request)

@@ -127,6 +127,8 @@ class Answers:
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> object:
         visit = self.running.visit
         if isinstance(visit, Forked) and visit.standing_in and request.node is visit.item:
+            if private.is_parameter(fixturedef):
+                return None
             visit.stood_in.append((fixturedef, request))
             return private.stand_in(fixturedef, request)
         return None
