@@ -40,14 +40,15 @@ typing: $(VENV)/installed-lint $(VENV)/installed-test
 .PHONY: plugin-matrix
 # The plugin's tests on each pytest that it is promised for.
 PYTESTS ?= 8.4 9
-plugin-matrix: $(PYTESTS:%=$(VENV)/pytest-%)
+plugin-matrix: $(PYTESTS:%=$(VENV)/pytest-%/installed)
 	@for version in $(PYTESTS); do \
 		echo "== pytest $$version"; $(VENV)/pytest-$$version/bin/python -m pytest -q tests/plugin || exit 1; \
 	done
 
-$(VENV)/pytest-%: $(VENV)/installed-test
-	@$(PYTHON) -m venv $@
-	@$@/bin/pip install --quiet --disable-pip-version-check --editable . --group test "pytest==$*.*"
+$(VENV)/pytest-%/installed: $(VENV)/installed-test
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --editable . --group test "pytest==$*.*"
 	@touch $@
 
 bench: $(VENV)/installed

@@ -22,7 +22,7 @@ def test_recipe(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for program in PROGRAMS.get(recipe.stem, ()):
         need(program)
     monkeypatch.setenv("CI", "true")  # nothing may be skipped
-    (tmp_path / "pytest.ini").write_text("[pytest]\nstrict_markers = true\nfilterwarnings = error\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\n")
     argv = [sys.executable, "-m", "pytest", "-rs", "-pno:cacheprovider", f"--basetemp={tmp_path / 'temp'}"]
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
