@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 import fault_operations
 import faults
 from conftest import IS_ROOT, in_child
 from faults import Fault
+from pynamespaces import Isolation
 
 OPERATIONS = {operation.__name__: operation for operation in fault_operations.OPERATIONS}
 
@@ -61,6 +64,8 @@ FOUND = [
     # the program's descriptor, and the child, stayed
     ("call", Fault("socketpair", 1, "EMFILE")),
     ("call", Fault("pidfd_open", 1, "EMFILE")),
+    # a worker that no message reached was waited for
+    ("executor", Fault("sendto", 3, "ENOMEM", True)),
     # an unreadable uid_map was taken for an empty one
     ("call_with_timeout", Fault("read", 1, "EIO")),
 ]
@@ -80,6 +85,17 @@ FOUND_BY_ROOT = [
 def test_what_was_found(name: str, fault: Fault) -> None:
     result = faults.run(OPERATIONS[name], fault)
     assert result.outcome != "WRONG", result.text
+
+
+@in_child
+def test_workers_without_a_thread_to_hear_them_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            Isolation("user", "uts").executor(2)
 
 
 @in_child

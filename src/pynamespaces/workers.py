@@ -67,15 +67,19 @@ class Executor(BaseExecutor):
         try:
             for _ in range(max_workers):
                 self._workers.append(_Worker(begin(place), self))
+            for worker in self._workers:
+                worker.thread.start()
         except BaseException:
+            self._closed = True
             for worker in self._workers:
                 worker.child.kill()
-                worker.child.wait()
-                worker.child.close()
+                if worker.thread.ident is not None:  # it hears of that, reaps and closes
+                    worker.thread.join()
+                else:
+                    worker.child.wait()
+                    worker.child.close()
             raise
         self._idle.extend(self._workers)
-        for worker in self._workers:
-            worker.thread.start()
 
     def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``function(*args, **kwargs)`` in a worker."""
@@ -142,7 +146,7 @@ class Executor(BaseExecutor):
         try:
             children.send(worker.child.sock, data)
         except OSError:
-            pass  # its end is heard by its thread
+            worker.child.kill()  # if it has not ended; that is heard by its thread
 
     def _next(self, worker: _Worker) -> None:
         """Under the lock: a worker has nothing to do."""
