@@ -24,6 +24,7 @@ from conftest import in_child, state
 from pynamespaces import Isolation, Namespace, NamespaceSet, enter, forget, rejoin, saved, unshare
 
 KINDS = ("net", "uts", "ipc", "cgroup", "mnt")
+THREADS = 3
 
 
 class Worker:
@@ -65,9 +66,9 @@ class Blocks(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.workers = [Worker(), Worker()]
+        self.workers = [Worker() for _ in range(THREADS)]
         self.home = [worker.do(here) for worker in self.workers]
-        self.open: list[list[tuple[object, dict[str, int], NamespaceSet]]] = [[], []]
+        self.open: list[list[tuple[object, dict[str, int], NamespaceSet]]] = [[] for _ in range(THREADS)]
         self.sets: list[NamespaceSet] = []
         self.names: dict[str, dict[str, int]] = {}
         self.store = tempfile.mkdtemp()
@@ -81,18 +82,20 @@ class Blocks(RuleBasedStateMachine):
     def check(self, who: int) -> None:
         assert self.workers[who].do(here) == self.expected(who)
 
-    @rule(target=blocks, who=st.integers(0, 1), kinds=st.sets(st.sampled_from(KINDS), min_size=1))
+    @rule(target=blocks, who=st.integers(0, THREADS - 1), kinds=st.sets(st.sampled_from(KINDS), min_size=1))
     def new(self, who: int, kinds: set[str]):
         return self._open(who, lambda: unshare(*kinds))
 
-    @rule(target=blocks, who=st.integers(0, 1), which=st.integers(0, 20))
+    @rule(target=blocks, who=st.integers(0, THREADS - 1), which=st.integers(0, 20))
     def again(self, who: int, which: int):
         if not self.sets:
             return multiple()
         target = self.sets[which % len(self.sets)]
+        if target.closed:
+            return multiple()
         return self._open(who, lambda: enter(target))
 
-    @rule(target=blocks, who=st.integers(0, 1))
+    @rule(target=blocks, who=st.integers(0, THREADS - 1))
     def from_the_store(self, who: int):
         if not self.names:
             return multiple()
@@ -131,11 +134,11 @@ class Blocks(RuleBasedStateMachine):
                 return True
             return False
 
-        assert self.workers[1 - who].do(go)
-        self.check(0)
-        self.check(1)
+        assert self.workers[(who + 1) % THREADS].do(go)
+        for other in range(THREADS):
+            self.check(other)
 
-    @rule(who=st.integers(0, 1), which=st.integers(0, 20))
+    @rule(who=st.integers(0, THREADS - 1), which=st.integers(0, 20))
     def persist(self, who: int, which: int) -> None:
         if not self.sets or len(self.names) > 3:
             return
@@ -146,7 +149,7 @@ class Blocks(RuleBasedStateMachine):
         self.names[name] = {str(kind): ns.id.ino for kind, ns in target.items()}
         self.check(who)
 
-    @rule(who=st.integers(0, 1))
+    @rule(who=st.integers(0, THREADS - 1))
     def forget_one(self, who: int) -> None:
         if self.names:
             name = max(self.names)
@@ -155,9 +158,23 @@ class Blocks(RuleBasedStateMachine):
         assert {row.name for row in saved(store=self.store)} == set(self.names)
         self.check(who)
 
-    @rule(who=st.integers(0, 1))
+    @rule(who=st.integers(0, THREADS - 1))
     def a_child_is_where_its_thread_is(self, who: int) -> None:
         assert self.workers[who].do(lambda: Isolation().call(here)) == self.expected(who)
+
+    @rule(who=st.integers(0, THREADS - 1))
+    def a_command_is_where_its_thread_is(self, who: int) -> None:
+        links = [f"/proc/self/ns/{kind}" for kind in KINDS]
+        done = self.workers[who].do(
+            lambda: Isolation().run(["readlink", *links], capture_output=True, text=True, check=True)
+        )
+        found = [int(line.partition("[")[2].rstrip("]")) for line in done.stdout.splitlines()]
+        assert dict(zip(KINDS, found, strict=True)) == self.expected(who)
+
+    @rule(which=st.integers(0, 20))
+    def close_a_handle_early(self, which: int) -> None:
+        if self.sets:
+            self.sets[which % len(self.sets)].close()
 
     def teardown(self) -> None:
         for who, worker in enumerate(self.workers):
