@@ -46,7 +46,7 @@ class Verdict:
 
 @value(frozen=True)
 class Report:
-    """What `doctor` found: verdicts by kind and verb, and what is special here."""
+    """What ``doctor()`` found: verdicts by kind and verb, and what is special here."""
 
     verdicts: tuple[Verdict, ...]
     found: tuple[str, ...]  #: causes that were found here, whatever they prevent
