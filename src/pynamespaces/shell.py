@@ -92,7 +92,9 @@ def as_whom(options: argparse.Namespace) -> dict[str, Any]:
     if options.setuid is not None:
         found["user"] = options.setuid
     if options.setgid is not None:
-        found.update(group=options.setgid, extra_groups=[])
+        found["group"] = options.setgid
+        if os.geteuid() == 0:  # setgroups(2) is denied in every user namespace that others can make or enter
+            found["extra_groups"] = []
     return found
 
 
