@@ -197,13 +197,13 @@ def test_as_an_ordinary_user(store: Path) -> None:
 
 @in_rootless_child
 def test_after_become_root(store: Path) -> None:
-    mounts.mount(mounts.tmpfs("/tmp"))
-    os.environ["PYNAMESPACES_STORE"] = "/tmp/store"
+    mounts.mount(mounts.tmpfs("/mnt"))
+    os.environ["PYNAMESPACES_STORE"] = "/mnt/store"
     report = examine()
     assert says(report["net", "block"]) == says(report["uts", "run"]) == "yes"
     assert says(report["pid", "block"]) == "no"  # not in the base set
     assert "become_root('pid')" in hints(report)
-    mounts.unmount("/tmp", lazy=True)
+    mounts.unmount("/mnt", lazy=True)
 
 
 @contextmanager
@@ -294,17 +294,17 @@ def test_with_limits_at_0(store: Path) -> None:
 def test_in_a_chroot(store: Path) -> None:
     @in_child
     def test() -> None:
-        new = f"/tmp/pynamespaces-chroot-{os.getpid()}"
-        mounts.mount(mounts.tmpfs("/tmp"))
+        new = f"/mnt/chroot-{os.getpid()}"
+        mounts.mount(mounts.tmpfs("/mnt"))
         os.mkdir(new)
         for name in os.listdir("/"):
             if os.path.islink(f"/{name}"):
                 os.symlink(os.readlink(f"/{name}"), f"{new}/{name}")
-            elif os.path.isdir(f"/{name}") and name != "tmp":
+            elif os.path.isdir(f"/{name}") and name != "mnt":
                 os.mkdir(f"{new}/{name}")
                 mounts.mount(mounts.bind(f"/{name}", f"{new}/{name}", recursive=True))
-        os.mkdir(f"{new}/tmp")
-        os.environ["PYNAMESPACES_STORE"] = "/tmp/store"
+        os.mkdir(f"{new}/mnt")
+        os.environ["PYNAMESPACES_STORE"] = "/mnt/store"
         root = os.open("/", os.O_PATH)
         os.chroot(new)
         os.chdir("/")
@@ -315,7 +315,7 @@ def test_in_a_chroot(store: Path) -> None:
         os.fchdir(root)
         os.chroot(".")
         os.close(root)
-        mounts.unmount("/tmp", lazy=True)
+        mounts.unmount("/mnt", lazy=True)
 
     test()
 

@@ -21,7 +21,7 @@ SPY = """
 import os, time
 own, end, found, last = os.getpid(), time.monotonic() + 20, 0, 2
 print("ready", flush=True)
-while time.monotonic() < end and not os.path.exists("/tmp/enough"):
+while time.monotonic() < end and not os.path.exists("/mnt/enough"):
     for pid in range(last, last + 30):
         if pid == own:
             continue
@@ -42,14 +42,14 @@ def test_nobody_inside_reaches_the_memory_of_who_comes_in() -> None:
 
     Until it execs, ours shares the very memory of this program.
     """
-    box = Isolation("user", "pid", "mnt", mounts=[mounts.tmpfs("/tmp")])
+    box = Isolation("user", "pid", "mnt", mounts=[mounts.tmpfs("/mnt")])
     with box.Popen([sys.executable, "-c", SPY], stdout=subprocess.PIPE, text=True) as spy:
         assert spy.stdout is not None
         assert spy.stdout.readline() == "ready\n"
         with NamespaceSet.of(spy, "user", "pid", "mnt") as there:
             for _ in range(150):
                 there.run(["/bin/true"], check=True)
-            there.run(["/bin/touch", "/tmp/enough"], check=True)
+            there.run(["/bin/touch", "/mnt/enough"], check=True)
         assert spy.stdout.read() == "0\n"
     assert prctl.dumpable() == 1
 
