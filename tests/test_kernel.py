@@ -252,3 +252,14 @@ def test_bad_clock_offsets() -> None:
     for bad in ({"monotonic": "1"}, {"monotonic_ns": 1.5}):
         with pytest.raises(TypeError):
             ns.ClockOffsets(**bad)
+
+
+def test_the_dumpable_flag_s_lock_is_no_deadlock_within_itself() -> None:
+    with prctl.readable(), prctl.sharing(False):
+        assert prctl.dumpable() == 1
+    with prctl.sharing(True):
+        assert prctl.dumpable() == 0
+        with prctl.readable():
+            assert prctl.dumpable() == 1
+        assert prctl.dumpable() == 0
+    assert prctl.dumpable() == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
+from _thread import RLock
 
 from pynamespaces._kernel._ffi import lib
 from pynamespaces._kernel.answers import checked
@@ -74,7 +74,8 @@ class readable:  # noqa: N801 (reads as a verb)
         _lock.release()
 
 
-_lock = allocate_lock()
+#: Reentrant: a child may be made while /proc is to be readable (`errands.make_user`).
+_lock = RLock()
 _sharing = 0
 _before = 1
 _prepared = False
@@ -83,7 +84,7 @@ _prepared = False
 def _forked() -> None:
     """A child that another thread forks meanwhile shares nothing."""
     global _lock, _sharing
-    _lock = allocate_lock()
+    _lock = RLock()
     if _sharing and _before == 1:
         set_dumpable(1)
     _sharing = 0
