@@ -530,3 +530,31 @@ def test_the_plan_prints_and_is_plain_data() -> None:
     with pytest.raises(AttributeError):
         box.hostname = "other"
     assert eval(repr(box), {"Isolation": Isolation}) == box
+
+
+@in_child
+def test_a_plan_to_existing_namespaces_follows_this_thread() -> None:
+    with unshare("uts", "net"):
+        there = NamespaceSet.current("uts", "net", "ipc")
+    with there:
+        two = there.plan()
+        assert [step.what.split()[0] for step in two[:-1]] == ["setns(uts)", "setns(net)"]
+        with there.enter():
+            assert len(there.plan()) == 1
+            with there.only("uts") as one, unshare("uts"):
+                assert [str(step) for step in one.plan()] == [str(two[0]), str(two[-1])]
+        assert there.plan() == two
+        with unshare("mnt"):
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/proc"], check=True)  # one that says nothing
+            assert there.plan() == two
+    with pytest.raises(ValueError, match="closed"):
+        there.plan()
+
+
+def test_the_environment_is_this_moment_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Isolation()
+    for name, text in (("A", "1"), ("A", "2"), ("B", "3")):
+        monkeypatch.setenv(name, text)
+        assert output(box, f"echo ${name}") == text
+    monkeypatch.delenv("A")
+    assert output(box, "echo ${A-none} $B") == "none 3"

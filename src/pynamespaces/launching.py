@@ -49,29 +49,38 @@ def start(plan: Sequence[Step], command: Command, ready: Callable[[int], object]
         NamespaceError: a step of the plan failed; nothing is left over.
         Failure: the command's cwd or exec failed; nothing is left over.
     """
-    joins = [step for step in plan if step.op == steps.JOIN]
+    joins: list[Step] = []
+    inner: list[Step] = []
+    late: list[Step] = []
     joined = flags = 0
     maps: Step | None = None
+    with_init = clocks = False
     for step in plan:
-        if step.op == steps.JOIN:
+        op = step.op
+        if op == steps.JOIN:
             joined |= step.flags
-        elif step.op == steps.UNSHARE:
+            joins.append(step)
+        elif op == steps.UNSHARE:
             flags |= step.flags
-        elif step.op == steps.MAP_IDS:
+        elif op == steps.MAP_IDS:
             maps = step
+        elif op == steps.INIT:
+            with_init = True
+        elif op in LATE:
+            late.append(step)
+        else:
+            clocks = clocks or op == steps.CLOCKS
+            inner.append(step)
     if joined & flags & _PID:
         text = (
             "a new pid namespace within an existing one: only a process that is inside can make it (unshare(2), EINVAL)"
         )
         hint = "start a program inside that makes it, or leave pid out of the existing or of the new ones"
         raise NotSupported(95, text, step="unshare(pid)", hint=hint)
-    late = [step for step in plan if step.op in LATE]
-    passive = (steps.JOIN, steps.UNSHARE, steps.MAP_IDS, steps.INIT, *LATE)
-    inner = [step for step in plan if step.op not in passive]
     outer: list[Step] = []
     if joined & _TIME:
         way = launch.COPY
-    elif has_init(plan) or joined & _PID or (joined and flags):
+    elif with_init or joined & _PID or (joined and flags):
         way = launch.HELPER
     else:
         way = launch.DIRECT
@@ -82,7 +91,7 @@ def start(plan: Sequence[Step], command: Command, ready: Callable[[int], object]
         inner = [step for step in inner if step.op != steps.CLOCKS]
     started = Launch(way, flags, outer, inner, late, command, wait=maps is not None or ready is not None)
     # timens_offsets and uid_map of a process that is not dumpable belong to root.
-    hidden = bool(joined & _USER) and maps is None and not any(step.op == steps.CLOCKS for step in plan)
+    hidden = bool(joined & _USER) and maps is None and not clocks
     try:
         with prctl.sharing(hidden):
             _run(started, maps, [*outer, *inner, *late], flags, ready)

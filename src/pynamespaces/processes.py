@@ -19,7 +19,7 @@ from pynamespaces.sets import NamespaceSet
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Any
 
     from typing_extensions import TypeVar  # type checkers know it, installed or not
@@ -114,11 +114,10 @@ class Popen(subprocess.Popen[Text]):
         words: list[bytes] = [os.fsencode(word) for word in args]
         program = words[0] if executable is None else os.fsencode(executable)
         environment = os.environ if env is None else env
-        envp: list[bytes]
         if env is None:
-            envp = [name + b"=" + text for name, text in _environment()]
+            envp = _own_environment()
         else:
-            envp = [_variable(key, text) for key, text in env.items()]
+            envp = launch.Strings([_variable(key, text) for key, text in env.items()])
         if cwd is not None and b"\0" in os.fsencode(cwd):
             raise ValueError("embedded null byte")
         place = self._place
@@ -135,7 +134,7 @@ class Popen(subprocess.Popen[Text]):
             command = launch.Command(
                 launching.executables(program, os.fsdecode(_path(environment))),
                 tuple(words),
-                tuple(envp),
+                envp,
                 None if cwd is None else os.fsencode(cwd),
                 (p2cread, c2pwrite, errwrite),
                 close_fds,
@@ -348,10 +347,22 @@ def _arguments(args: Any, shell: bool, executable: Any) -> list[Any]:
     return words
 
 
-def _environment() -> Iterable[tuple[bytes, bytes]]:
-    """os.environb's items: those of the dict below it where there is one, which need not be decoded and checked."""
+def _own_environment() -> launch.Strings:
+    """os.environb as C reads it, made anew only when it has changed since the last launch.
+
+    Looked at is the dict below it where there is one, which need not be decoded and checked.
+    """
+    global _last
     data: dict[bytes, bytes] | None = getattr(os.environ, "_data", None)
-    return os.environb.items() if data is None else data.items()
+    now = dict(os.environb if data is None else data)
+    before, strings = _last
+    if now != before:
+        strings = launch.Strings([name + b"=" + text for name, text in now.items()])
+        _last = now, strings
+    return strings
+
+
+_last: tuple[dict[bytes, bytes], launch.Strings] = ({}, launch.Strings(()))
 
 
 def _variable(key: Any, text: Any) -> bytes:

@@ -44,8 +44,9 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         ValueError: two of one kind, or one that is closed.
     """
 
-    __slots__ = ("__weakref__", "_by_flag", "missing", "preserve_credentials")
+    __slots__ = ("__weakref__", "_by_flag", "_planned", "missing", "preserve_credentials")
 
+    _planned: tuple[bytes, int, Plan] | None  # the ids to compare, what differed last, and the plan for that
     missing: Kind  #: the optional kinds that this machine refused to a block
     preserve_credentials: bool  #: commands inside keep user and group even where they are nobody
 
@@ -53,6 +54,7 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         self._by_flag: dict[int, Namespace] = {}
         self.missing = Kind(0)
         self.preserve_credentials = False
+        self._planned = None
         given: dict[int, Namespace] = {}
         for namespace in namespaces:
             if not isinstance(namespace, Namespace):
@@ -73,6 +75,7 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         self._by_flag = by_flag
         self.missing = missing or _NONE
         self.preserve_credentials = False
+        self._planned = None
         return self
 
     @classmethod
@@ -82,6 +85,7 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         self._by_flag = {namespace.row.flag: namespace._share()}
         self.missing = _NONE
         self.preserve_credentials = False
+        self._planned = None
         return self
 
     @classmethod
@@ -186,12 +190,17 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         """
         from pynamespaces import plan
 
-        ordered = [self._by_flag[flag] for flag in (*sched.ORDER, Kind.USER.value) if flag in self._by_flag]
-        ids = b"".join([pack("=QQ", namespace.id.dev, namespace.id.ino) for namespace in ordered])
+        if self._planned is None:
+            ordered = [self._by_flag[flag] for flag in (*sched.ORDER, Kind.USER.value) if flag in self._by_flag]
+            ids = b"".join([pack("=QQ", namespace.id.dev, namespace.id.ino) for namespace in ordered])
+        else:
+            ids = self._planned[0]
         with causes.naming("compare with this thread's namespaces"):
-            differ = sched.differ(sum(self._by_flag), ids) if ordered else 0
-        for namespace in ordered:
+            differ = sched.differ(sum(self._by_flag), ids) if ids else 0
+        for namespace in self._by_flag.values():
             namespace.fileno()
+        if self._planned is not None and self._planned[1] == differ:
+            return self._planned[2]
         todo = [namespace for namespace in self._by_flag.values() if namespace.row.flag & differ]
         user = next((namespace for namespace in todo if namespace.kind is Kind.USER), None)
         others = [namespace for namespace in todo if namespace is not user]
@@ -201,7 +210,10 @@ class NamespaceSet(Place, Mapping["Kind | str", Namespace]):
         steps = [plan.join(ns.fileno(), ns.row, ns.id.text(ns.kind)) for ns in order]
         if user is not None and not self.preserve_credentials:
             steps.append(plan.set_ids(0, 0))
-        return plan.Plan([*steps, plan.capabilities(None)])
+        planned = plan.Plan([*steps, plan.capabilities(None)])
+        if user is None:  # what a user namespace owns depends on who asks
+            self._planned = ids, differ, planned
+        return planned
 
     def persist(self, name: PathLike, /, *, store: PathLike | None = None) -> None:
         """Keep these namespaces after their last process, under a saved name or in a directory.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-from itertools import accumulate
 from mmap import mmap
 
 from pynamespaces._kernel import steps
@@ -43,13 +41,29 @@ _new = ffi.new_allocator(should_clear_after_alloc=False)
 _spare: list[Any] = []  # structs with their stacks, whose pages a next launch need not fault in again
 
 
+class Strings:
+    """A NULL-terminated array of C strings, alive as long as this.
+
+    Raises:
+        ValueError: a NUL in one of them.
+    """
+
+    __slots__ = ("_texts", "cells")
+
+    def __init__(self, items: Sequence[bytes]) -> None:
+        if b"\0" in b"".join(items):
+            raise ValueError("embedded null byte")
+        self._texts = [ffi.from_buffer(_CHARS, item + b"\0") for item in items]
+        self.cells: Any = ffi.new(_STRINGS, [*self._texts, ffi.NULL])
+
+
 @value(frozen=True)
 class Command:
     """What to execute, and as whom: everything of a launch that is no step of the plan."""
 
     paths: tuple[bytes, ...]
     argv: tuple[bytes, ...]
-    envp: tuple[bytes, ...]
+    envp: Strings
     cwd: bytes | None = None
     stdio: tuple[int, int, int] = (-1, -1, -1)
     close_fds: bool = True
@@ -115,8 +129,8 @@ class Launch:
         struct.outer, struct.outer_count = self._steps(outer), len(outer)
         struct.inner, struct.inner_count = self._steps(inner), len(inner)
         struct.late, struct.late_count = self._steps(late), len(late)
-        struct.paths, struct.paths_count = self._strings(command.paths), len(command.paths)
-        struct.argv, struct.envp = self._strings(command.argv), self._strings(command.envp)
+        struct.paths, struct.paths_count = self._strings(Strings(command.paths)), len(command.paths)
+        struct.argv, struct.envp = self._strings(Strings(command.argv)), self._strings(command.envp)
         struct.cwd = ffi.NULL if command.cwd is None else self._text(command.cwd)
 
     def __del__(self) -> None:
@@ -169,16 +183,8 @@ class Launch:
     def _array(self, kind: str, items: Sequence[int]) -> Any:
         return self._keep(ffi.new(kind, list(items))) if items else ffi.NULL
 
-    def _strings(self, items: Sequence[bytes]) -> Any:
-        """A NULL-terminated array of C strings that stand one after the other."""
-        joined = b"\0".join(items) + b"\0"
-        if joined.count(b"\0") != max(1, len(items)):
-            raise ValueError("embedded null byte")
-        text = self._keep(ffi.from_buffer(_CHARS, joined))
-        first = int(ffi.cast("uintptr_t", text))
-        addresses = array("Q", accumulate([len(item) + 1 for item in items], initial=first))
-        addresses[-1] = 0
-        return self._keep(ffi.from_buffer(_STRINGS, addresses))
+    def _strings(self, items: Strings) -> Any:
+        return self._keep(items).cells
 
     def _steps(self, todo: Sequence[Step]) -> Any:
         return steps.array(todo, self._alive)

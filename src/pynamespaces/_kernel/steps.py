@@ -59,6 +59,9 @@ MS_SLAVE = lib.MS_SLAVE
 MS_SHARED = lib.MS_SHARED
 MS_UNBINDABLE = lib.MS_UNBINDABLE
 
+_STEPS = ffi.typeof("struct pn_step[]")
+_CHARS = ffi.typeof("char[]")
+
 
 def do(
     op: int,
@@ -107,13 +110,15 @@ def array(todo: Sequence[Step], alive: list[Any]) -> Any:
     """Steps as C reads them; what must live as long as the array is appended to `alive`."""
     if not todo:
         return ffi.NULL
-    cells = ffi.new("struct pn_step[]", len(todo))
-    alive.append(cells)
-    for cell, step in zip(cells, todo, strict=True):
-        cell.op, cell.fd, cell.fd2, cell.flags = step.op, step.fd, step.fd2, step.flags
-        for name in ("a", "b", "c", "d"):
-            given = getattr(step, name)
-            if given is not None:
-                alive.append(ffi.from_buffer("char[]", given + b"\0"))
-                setattr(cell, name, alive[-1])
-    return cells
+    rows = []
+    for step in todo:
+        row: list[Any] = [step.op, step.fd, step.fd2, step.flags]
+        for given in (step.a, step.b, step.c, step.d):
+            if given is None:
+                row.append(ffi.NULL)
+            else:
+                alive.append(ffi.from_buffer(_CHARS, given + b"\0"))
+                row.append(alive[-1])
+        rows.append(row)
+    alive.append(ffi.new(_STEPS, rows))
+    return alive[-1]
