@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import pynamespaces as ns
-from conftest import IS_ROOT, drop_to_user, in_child, in_plain_child, state
+from conftest import IS_ROOT, children, drop_to_user, in_child, in_plain_child, state
 from pynamespaces import ClockOffsets, IdMap, Isolation, Kind, NamespaceSet, Popen, unshare
 
 ALL = ("mnt", "uts", "ipc", "net", "pid", "user", "cgroup", "time")
@@ -444,6 +444,43 @@ def test_sigchld_ignored_and_signals_blocked() -> None:
     assert done.stdout == "SigBlk:\t0000000000000200\n"
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == {signal.SIGUSR1}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+
+
+@pytest.mark.parametrize("kinds", [(), ("pid", "mnt")])
+@in_child
+def test_a_handler_that_raises_during_a_launch_leaves_nothing(kinds: tuple[str, ...], tmp_path: Path) -> None:
+    """The child uses this process's memory until it has exec'ed: it must not go on when the launch is given up."""
+    from pynamespaces import launching, plan
+    from pynamespaces._kernel.init import image
+    from pynamespaces._kernel.launch import Command, Strings
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(number: int, frame: object) -> None:
+        raise Interrupted
+
+    def release() -> None:
+        while not children():
+            time.sleep(0.005)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        with open(fifo, encoding="ascii") as file:  # the step goes on, and the command is executed
+            file.read()
+
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    signal.signal(signal.SIGUSR1, interrupt)
+    program = image()
+    words = Command((b"/bin/sleep",), (b"sleep", b"60"), Strings(()), image=program if kinds else -1)
+    thread = threading.Thread(target=release)
+    todo = plan.Plan([*Isolation(*kinds).plan(), plan.write(str(fifo), "x")])
+    with pytest.raises(Interrupted):
+        thread.start()
+        launching.start(todo, words)
+    assert children() == []
+    thread.join()
+    os.close(program)
+    assert Isolation(*kinds).run(["true"]).returncode == 0
 
 
 def test_dumpable_stays_as_it_was() -> None:

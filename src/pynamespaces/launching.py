@@ -97,6 +97,9 @@ def start(plan: Sequence[Step], command: Command, ready: Callable[[int], object]
             _run(started, maps, [*outer, *inner, *late], flags, ready)
     except NamespaceError as error:
         raise _of_whom(error, command) from error.__cause__
+    except BaseException:
+        started.abandon()
+        raise
     return started
 
 

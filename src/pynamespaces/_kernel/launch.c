@@ -298,7 +298,8 @@ int pn_launch_start(struct pn_launch *launch)
 }
 
 /* Let it go on (or, with abandon, end), and wait until it has exec'ed or failed.  0, or the
-   -errno of what `failed` names; then nothing is left over. */
+   -errno of what `failed` names; then nothing is left over.  With abandon also once it has
+   been let go. */
 int pn_launch_go(struct pn_launch *launch, int abandon)
 {
     __atomic_store_n(&launch->go, abandon ? -1 : 1, __ATOMIC_SEQ_CST);
@@ -312,10 +313,10 @@ int pn_launch_go(struct pn_launch *launch, int abandon)
     if (launch->helper > 0 && await_child(launch->helper) != 0 && launch->error == 0) {
         launch->failed = PN_FAILED_CLONE; /* killed on the way: the command may be there, or not */
         launch->error = -ESRCH;
-        if (launch->pidfd >= 0)
-            sys4(__NR_pidfd_send_signal, launch->pidfd, SIGKILL, 0, 0);
     }
-    sys1(__NR_close, launch->mother);
+    if (launch->mother >= 0)
+        sys1(__NR_close, launch->mother);
+    launch->helper = launch->mother = -1;
     if (abandon && (launch->error == 0 || launch->failed == PN_FAILED_CLONE))
         launch->error = -ECANCELED;
     if (launch->error == 0)
@@ -323,6 +324,7 @@ int pn_launch_go(struct pn_launch *launch, int abandon)
     if (launch->init_pidfd >= 0)
         sys4(__NR_pidfd_send_signal, launch->init_pidfd, SIGKILL, 0, 0);
     if (launch->pidfd >= 0) { /* the command first: PID 1 cannot be reaped before it */
+        sys4(__NR_pidfd_send_signal, launch->pidfd, SIGKILL, 0, 0); /* abandoned late, it has exec'ed */
         reap(launch->pidfd);
         sys1(__NR_close, launch->pidfd);
     }

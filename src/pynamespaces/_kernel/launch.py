@@ -83,9 +83,10 @@ class Command:
 class Launch:
     """One launch under way: `start`, perhaps write maps, `go`."""
 
-    __slots__ = ("_alive", "_struct")
+    __slots__ = ("_alive", "_struct", "_under_way")
 
     _struct: Any
+    _under_way: bool
 
     def __init__(
         self,
@@ -110,6 +111,7 @@ class Launch:
             except IndexError:
                 struct = _new("struct pn_launch *")
         self._struct = struct
+        self._under_way = False
         struct.way, struct.wait, struct.flags = way, wait, flags
         struct.image, struct.cgroup = command.image, command.cgroup
         struct.close_fds, struct.restore_signals = command.close_fds, command.restore_signals
@@ -135,16 +137,30 @@ class Launch:
 
     def __del__(self) -> None:
         struct = getattr(self, "_struct", None)
-        if struct is not None and struct.way != COPY and len(_spare) < 4:
-            _spare.append(struct)
+        if struct is not None:
+            self.abandon()
+            if struct.way != COPY and len(_spare) < 4:
+                _spare.append(struct)
+
+    def abandon(self) -> None:
+        """End what still uses our memory, where an exception (a signal's handler raised it) came between the two."""
+        if self._under_way and (self._struct.pid > 0 or self._struct.helper > 0):
+            lib.pn_launch_go(self._struct, True)
+        self._under_way = False
 
     def start(self) -> int:
         """clone3: 0 or -errno; with `wait` the child stands in its new user namespace then."""
-        return lib.pn_launch_start(self._struct)
+        self._struct.pid = self._struct.helper = -1
+        self._under_way = True  # already: an exception may come right after the call
+        answer = lib.pn_launch_start(self._struct)
+        self._under_way = answer >= 0
+        return answer
 
     def go(self, *, abandon: bool = False) -> int:
         """Wait until it has exec'ed: 0, or the -errno of `failed`."""
-        return lib.pn_launch_go(self._struct, abandon)
+        answer = lib.pn_launch_go(self._struct, abandon)
+        self._under_way = False
+        return answer
 
     @property
     def waiting(self) -> int:
