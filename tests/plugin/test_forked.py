@@ -291,6 +291,15 @@ def test_exit_and_interrupt_are_the_sessions(project: Project) -> None:
     assert re.search(r"test_it.py:\d+: KeyboardInterrupt", result.stdout.str())
 
 
+def test_an_interrupt_of_pytest_alone_is_not_lost(project: Project) -> None:
+    """The test ends in time by itself; pytest's own process still has been interrupted."""
+    result = project(
+        "def test_a():\n    os.kill(os.getppid(), signal.SIGINT)\n    time.sleep(0.1)\ndef test_b(): pass\n", *FORK
+    )
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "KeyboardInterrupt" in result.stdout.str()
+
+
 def test_with_pid_everything_inside_ends_with_the_test(project: Project) -> None:
     result = project("""
 @pytest.mark.namespaces("pid")

@@ -14,6 +14,7 @@ import os
 import pickle
 import select
 import signal
+import socket
 import time
 from contextlib import nullcontext
 
@@ -212,6 +213,9 @@ class Forked:
                 self._log(message)
                 children.send(child.sock, b"logged")
             elif isinstance(message, Reply):
+                if interrupted is not None:  # the phase was over before anything could stop it
+                    child.sock.shutdown(socket.SHUT_RDWR)
+                    break
                 message.take(self.item)
                 self.replies[when] = message
                 self._said = len(private.sections(self.item))
