@@ -30,8 +30,10 @@ from pynamespaces import (
     forget,
     mounts,
     net,
+    plan,
     unshare,
 )
+from pynamespaces._kernel import prctl
 from pynamespaces.net import Network, links, names
 
 if TYPE_CHECKING:
@@ -393,6 +395,22 @@ def test_errands_leave_this_thread_where_it_is(lab: Lab) -> None:
     with pytest.raises(FileNotFoundError) as refused:
         errands.open_file(way, "/no/such/file", os.O_RDONLY)
     assert "open(/no/such/file)" in str(refused.value)
+
+
+@in_plain_child
+def test_an_errand_leaves_this_process_dumpable() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may go into the user namespace of somebody else")
+    theirs = Isolation().Popen(["unshare", "--user", "cat"], user=12345, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with theirs:
+        assert theirs.stdin is not None and theirs.stdout is not None
+        theirs.stdin.write(b"x\n")
+        theirs.stdin.flush()
+        assert theirs.stdout.readline() == b"x\n", "it is there now"
+        with Namespace.of(theirs.pidfd, "user") as user:
+            before = prctl.dumpable()
+            errands.go([plan.join(user.fileno(), user.row)])
+            assert prctl.dumpable() == before == 1
 
 
 @given(st.binary(min_size=5, max_size=5))
