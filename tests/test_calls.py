@@ -228,16 +228,35 @@ def test_an_executor_s_workers_live_inside(start: str) -> None:
 
 
 def test_cancelled_calls_are_never_begun() -> None:
+    reader, writer = os.pipe()  # what the worker waits for
     with Isolation("user").executor() as pool:
-        first = pool.submit(time.sleep, 0.1)
+        first = pool.submit(os.read, reader, 1)
         waiting = [pool.submit(hostname) for _ in range(5)]
         assert waiting[2].cancel()
-        assert first.result(20) is None
+        os.write(writer, b"x")
+        assert first.result(20) == b"x"
         assert waiting[4].result(20)
-        pool.submit(time.sleep, 0.1)
+        pool.submit(os.read, reader, 1)
         rest: list[Future[str]] = [pool.submit(hostname) for _ in range(5)]
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
         assert all(future.cancelled() for future in rest)
+        os.write(writer, b"x")
+    os.close(reader)
+    os.close(writer)
+
+
+def test_any_number_of_calls_can_be_cancelled() -> None:
+    reader, writer = os.pipe()
+    with Isolation("user").executor() as pool:
+        first = pool.submit(os.read, reader, 1)
+        waiting = [pool.submit(hostname) for _ in range(2 * sys.getrecursionlimit())]
+        assert all(future.cancel() for future in waiting)
+        last = pool.submit(hostname)
+        os.write(writer, b"x")
+        assert first.result(20) == b"x"
+        assert last.result(20)
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_worker_that_dies_breaks_the_pool() -> None:
@@ -256,6 +275,21 @@ def test_asyncio_runs_in_it() -> None:
             return await asyncio.get_running_loop().run_in_executor(pool, hostname)
 
     assert asyncio.run(main()) == "aio"
+
+
+def test_a_child_that_dies_is_heard_though_what_it_forked_lives_on() -> None:
+    reader, writer = os.pipe()
+
+    def forks_and_dies() -> None:
+        if os.fork() == 0:
+            os.close(writer)
+            os.read(reader, 1)
+        os._exit(3)
+
+    with pytest.raises(ChildDied, match="status 3"):
+        Isolation("user").apply(forks_and_dies, timeout=20)
+    os.close(writer)
+    os.close(reader)
 
 
 def test_a_hundred_calls_leave_nothing() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
+import select
 import time
-from select import select
 
 from pynamespaces import children, remote
 
@@ -78,10 +79,16 @@ def _forked(
     deadline = None if timeout is None else time.monotonic() + timeout
     child = children.start(place, main)
     try:
-        if deadline is not None and not select([child.sock], [], [], max(0, deadline - time.monotonic()))[0]:
+        # Its end, too: what it has forked may keep the socket open.
+        poll = select.poll()
+        poll.register(child.sock, select.POLLIN)
+        poll.register(child.pidfd, select.POLLIN)
+        rest = None if deadline is None else math.ceil(max(0.0, deadline - time.monotonic()) * 1000)
+        ready = [fd for fd, _ in poll.poll(rest)]
+        if not ready:
             raise TimeoutError(f"{function!r} did not return within {timeout} seconds; everything inside was killed")
         try:
-            data = children.receive(child.sock)
+            data = children.receive(child.sock) if child.sock.fileno() in ready else None
         except ConnectionError:
             data = None
         returncode = child.wait()

@@ -137,22 +137,23 @@ class Executor(BaseExecutor):
                 if worker.thread.is_alive():
                     worker.child.kill()
 
-    def _give(self, worker: _Worker, future: Future[Any], data: bytes) -> None:
-        """Under the lock: hand one call to an idle worker."""
+    def _give(self, worker: _Worker, future: Future[Any], data: bytes) -> bool:
+        """Under the lock: hand one call to an idle worker; False if it has been cancelled."""
         if not future.set_running_or_notify_cancel():
-            self._next(worker)
-            return
+            return False
         worker.future = future
         try:
             children.send(worker.child.sock, data)
         except OSError:
             worker.child.kill()  # if it has not ended; that is heard by its thread
+        return True
 
     def _next(self, worker: _Worker) -> None:
         """Under the lock: a worker has nothing to do."""
-        if self._queue:
-            self._give(worker, *self._queue.popleft())
-        elif self._closed:
+        while self._queue:
+            if self._give(worker, *self._queue.popleft()):
+                return
+        if self._closed:
             _hang_up(worker)
         else:
             self._idle.append(worker)
@@ -179,8 +180,8 @@ class Executor(BaseExecutor):
                 future.set_result(value)
             del future, data
         returncode = worker.child.wait()
-        worker.child.close()
         with self._lock:
+            worker.child.close()
             failed = self._break(worker, returncode) if worker.future is not None or not self._closed else []
         for future in failed:
             future.set_exception(BrokenExecutor(self._broken))
