@@ -13,13 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from conftest import IS_ROOT, children, drop_to_user, in_child, in_plain_child, need
-from pynamespaces import Isolation, NotFound, net, unshare, ways_out
+from pynamespaces import Isolation, NamespaceError, NotFound, net, unshare, ways_out
 from pynamespaces.net import Network
 
 USABLE = os.access("/dev/net/tun", os.R_OK | os.W_OK)
@@ -192,6 +193,51 @@ def test_it_says_so_when_neither_is_there(monkeypatch: pytest.MonkeyPatch) -> No
         Isolation("user", "net", network="pasta").run(["/bin/true"])
     with pytest.raises(FileNotFoundError, match="slirp4netns not found"):
         Isolation("user", "net", network="slirp4netns").call(int)
+    assert children() == before
+
+
+FAKE = """#!/bin/bash
+for word in "$@"; do
+    case $word in
+        /proc/self/fd/*) ready=${word##*/} ;;
+        /proc/*/ns/net) box=${word#/proc/}; box=${box%%/*} ;;
+    esac
+    last=$word
+done
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let a script be what is found as pasta: it knows $ready, a descriptor, and $box, a process."""
+
+    def write(script: str) -> None:
+        (tmp_path / "pasta").write_text(FAKE + ': "${box:=$last}"\n' + script)
+        (tmp_path / "pasta").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    return write
+
+
+def test_one_that_says_nothing_is_given_up(fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways_out, "PATIENCE", 0.5)
+    fake('eval "exec $ready>&-"; exec sleep 60\n')
+    before = children()
+    with pytest.raises(NamespaceError, match=r"not ready within 0\.5 s"):
+        Isolation("user", "net", network="pasta").run(["/bin/true"])
+    assert children() == before
+
+
+def test_a_copy_of_this_process_ends_by_an_interrupt(fake: Callable[[str], None]) -> None:
+    """Ctrl-C while the box waits for its way out: what is done about that here is not done there once more."""
+    fake('kill -INT "$box"; for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$box" || break; sleep 0.05; done\n')
+    before, here = children(), os.getpid()
+    try:
+        with pytest.raises(OSError, match="pasta"):
+            Isolation("user", "net", network="pasta").call(int)
+    finally:
+        if os.getpid() != here:
+            os._exit(1)
     assert children() == before
 
 

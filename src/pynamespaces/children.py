@@ -47,7 +47,8 @@ class Child:
     def kill(self) -> None:
         """SIGKILL; with it ends an init of its own, and everything in a new pid namespace."""
         try:
-            procfs.signal_child(self.pidfd, signal.SIGKILL)
+            if self.pidfd >= 0:
+                procfs.signal_child(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:
             pass
 
@@ -64,8 +65,9 @@ class Child:
         if way_out is not None:
             way_out.end()
         self.sock.close()
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
+        held, self.pidfd = self.pidfd, -1
+        if held >= 0:
+            os.close(held)
 
 
 def start(place: Place, main: Callable[[socket.socket], None]) -> Child:
@@ -112,11 +114,14 @@ def _start(place: Place, todo: Sequence[Step]) -> Child:
             warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
-            ours.close()
-            os.close(image)
-            _arrive_inside(todo, theirs, signal.SIGKILL if die and in_main else 0)
-            if network is not None:
-                receive(theirs)  # its way out is there
+            try:
+                ours.close()
+                os.close(image)
+                _arrive_inside(todo, theirs, signal.SIGKILL if die and in_main else 0)
+                if network is not None and receive(theirs) is None:  # else its way out is there
+                    os._exit(1)
+            except BaseException:  # Ctrl-C: what the parent would do then is not for a copy of it
+                os._exit(1)
             return Child(0, -1, theirs)
         theirs.close()
         try:

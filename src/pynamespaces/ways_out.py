@@ -215,7 +215,7 @@ def _wait(program: str, process: Any, reader: int, said: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         left = max(0.0, deadline - time.monotonic())
-        if not select.select([reader], [], [], left)[0]:
+        if not select.select([reader], [], [], left)[0] or not left:
             raise NamespaceError(110, f"it was not ready within {PATIENCE:g} s", step=step, hint=_words(said))
         if os.read(reader, 100):
             return
