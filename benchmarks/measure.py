@@ -57,9 +57,11 @@ def timed(function: Callable[[], object], count: int) -> float:
     return (time.perf_counter_ns() - start) / count
 
 
-def program(name: str, *flags: str) -> Path:
-    """The C program floor/NAME.c, compiled if it is newer than what was built."""
-    source, target = HERE / "floor" / f"{name}.c", BUILD / name
+def program(name: str, *flags: str, library: bool = False) -> Path:
+    """The C program floor/NAME.c, or as a library, compiled if it is newer than what was built."""
+    source, target = HERE / "floor" / f"{name}.c", BUILD / (f"{name}.so" if library else name)
+    if library:
+        flags = ("-shared", "-fPIC", *flags)
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         BUILD.mkdir(exist_ok=True)
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", target, source, *flags], check=True)

@@ -44,15 +44,12 @@ static void put(int pid, const char *name, const char *text)
     close(fd);
 }
 
-int main(int argc, char **argv)
+/* Also called by a program that has loaded this as a library. */
+double spawn(unsigned long flags, int rounds, char **argv)
 {
-    if (argc < 4)
-        return 2;
-    unsigned long flags = strtoul(argv[1], NULL, 0);
-    int rounds = atoi(argv[2]);
     static char stack[65536] __attribute__((aligned(16)));
     char uid[32], gid[32];
-    command = argv + 3;
+    command = argv;
     snprintf(uid, sizeof uid, "0 %d 1", getuid());
     snprintf(gid, sizeof gid, "0 %d 1", getgid());
     double start = now();
@@ -61,7 +58,7 @@ int main(int argc, char **argv)
         go = !(flags & CLONE_NEWUSER);
         int pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD | (int)(flags & ~CLONE_NEWTIME),
                         NULL, NULL, NULL, &alive);
-        if (pid < 0) { perror("clone"); return 1; }
+        if (pid < 0) { perror("clone"); exit(1); }
         if (flags & CLONE_NEWUSER) {
             put(pid, "uid_map", uid);
             put(pid, "gid_map", gid);
@@ -72,6 +69,13 @@ int main(int argc, char **argv)
             syscall(SYS_futex, &alive, FUTEX_WAIT, 1, NULL);
         waitpid(pid, &status, 0);
     }
-    printf("%.0f\n", (now() - start) / rounds);
+    return (now() - start) / rounds;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 4)
+        return 2;
+    printf("%.0f\n", spawn(strtoul(argv[1], NULL, 0), atoi(argv[2]), argv + 3));
     return 0;
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import pickle
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from measure import Row, floor, rounds, timed
+from measure import Row, floor, program, rounds, timed
 
 from pynamespaces import Isolation, kinds, plan
 
@@ -18,6 +20,15 @@ TRUE = ["/bin/true"]
 
 def plain() -> float:
     return timed(lambda: subprocess.run(TRUE, check=True), 200)
+
+
+def with_memory(measure: Callable[[], float]) -> float:
+    """What is measured while this process has 4 GiB resident, in pages of 4 KiB."""
+    with mmap.mmap(-1, 4 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        for offset in range(0, len(memory), mmap.PAGESIZE):
+            memory[offset] = 1
+        return measure()
 
 
 def commands() -> Iterator[Row]:
@@ -46,17 +57,34 @@ def commands() -> Iterator[Row]:
     )
     eight = bare.replace(kinds=kinds.Kind.ALL)
 
+    def in_eight() -> float:
+        return timed(lambda: eight.run(TRUE), 100)
+
     def in_c_and_subprocess() -> float:
         """The C launcher, and what subprocess.run adds over a bare vfork of the same command."""
         return in_c() + max(0.0, plain() - floor("spawn", 0, rounds(200), "/bin/true"))
 
     yield Row(
         "run(true) in all eight kinds; floor: C, and what subprocess.run adds",
-        lambda: timed(lambda: eight.run(TRUE), 100),
+        in_eight,
         in_c_and_subprocess,
         promise=1.12,
     )
-    yield Row("the same with an init", lambda: timed(lambda: with_init.run(TRUE), 100), in_c)
+    spawn = ctypes.CDLL(program("spawn", library=True)).spawn
+    spawn.restype = ctypes.c_double
+
+    def in_c_here() -> float:
+        """The C launcher, in this process."""
+        argv = (ctypes.c_char_p * 2)(os.fsencode(TRUE[0]))
+        return spawn(ctypes.c_ulong(flags), rounds(100), argv)
+
+    yield Row(
+        "run(true) in all eight kinds, 4 GiB resident; floor: without them, and what the C launcher here grows",
+        lambda: with_memory(in_eight),
+        lambda: in_eight() + max(0.0, with_memory(in_c_here) - in_c_here()),
+        promise=1.15,
+    )
+    yield Row("run(true) in seven kinds with an init", lambda: timed(lambda: with_init.run(TRUE), 100), in_c)
     with bare.Popen(["sleep", "100"]) as process, process.namespaces.only("mnt", "uts", "ipc", "net", "cgroup") as five:
         nsenter = ["nsenter", "-t", str(process.pid), "-m", "-u", "-i", "-n", "-C", *TRUE]
         yield Row(
