@@ -401,7 +401,10 @@ def test_an_ordinary_user_s_are_held_by_a_keeper(tmp_path: Path) -> None:
         check=True,
     )
     os.kill(int(found.stdout), signal.SIGKILL)
-    time.sleep(0.05)
+    for _ in range(500):
+        if not any(row.alive for row in saved(store=where)):
+            break
+        time.sleep(0.01)
     assert [(row.name, row.alive) for row in saved(store=where)] == [("killed", False)]
     with pytest.raises(ns.Stale, match="keeper has ended"), rejoin("killed", store=where):
         pytest.fail("entered")
