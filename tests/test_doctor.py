@@ -19,7 +19,7 @@ import pytest
 
 import pynamespaces as ns
 from conftest import IS_ROOT, drop_to_user, in_child, in_plain_child, in_rootless_child, refuse, state
-from pynamespaces import Isolation, Kind, NamespaceSet, children, kinds, mounts, procfs
+from pynamespaces import Isolation, Kind, NamespaceSet, children, kinds, mounts, procfs, trials
 from pynamespaces.doctor import VERBS, Report, Verdict, doctor, refusal_of
 from pynamespaces.rootless import become_root
 
@@ -411,3 +411,16 @@ def test_the_command() -> None:
     assert len(data["verdicts"]) == len(kinds.TABLE) * len(VERBS) + 2
     assert all(isinstance(verdict["works"], bool) for verdict in data["verdicts"])
     assert {verdict["verb"] for verdict in data["verdicts"]} == {*VERBS, "proc", "subids"}
+
+
+@in_child
+def test_a_trial_that_is_interrupted_leaves_no_child() -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, interrupt)
+    before = state()["children"]
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    with pytest.raises(KeyboardInterrupt):
+        trials.in_child(signal.pause)
+    assert state()["children"] == before

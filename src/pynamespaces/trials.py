@@ -226,8 +226,13 @@ def in_child(function: Callable[[], T]) -> T | Refusal:
         if pid <= 0:
             os.close(reader)
         os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        data = pipe.read()
+    try:
+        with os.fdopen(reader, "rb") as pipe:
+            data = pipe.read()
+    except BaseException:  # Ctrl-C
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
     try:
         _, status = os.waitpid(pid, 0)
     except ChildProcessError:  # SIGCHLD is ignored
