@@ -30,6 +30,8 @@ pytest_plugins = ["pytester"]
 
 NAMES = ("mnt", "uts", "ipc", "net", "pid_for_children", "user", "cgroup", "time_for_children")
 IS_ROOT = os.geteuid() == 0
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 #: What an ordinary user's child can come back to.
 BASE = ("mnt", "uts", "ipc", "net", "cgroup", "time")
 #: Longer than any test should need; the child is killed then.
