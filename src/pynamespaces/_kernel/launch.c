@@ -261,6 +261,11 @@ int pn_launch_start(struct pn_launch *launch)
     launch->alive = 1;
     launch->log[0] = 0;
     launch->mother = sys2(__NR_pidfd_open, sys0(__NR_getpid), 0);
+    if (launch->mother >= 0 && launch->mother < 3) { /* the child's 0-2 will be others */
+        int low = launch->mother;
+        launch->mother = sys3(__NR_fcntl, low, F_DUPFD_CLOEXEC, 3);
+        sys1(__NR_close, low);
+    }
     if (launch->mother < 0)
         return launch->mother;
     struct pn_clone_args args;
