@@ -417,8 +417,8 @@ def mount_and_unmount(room: str) -> Steps:
     os.mkdir(f"{room}/there")
 
     def act() -> None:
-        with mounts.mount(mounts.tmpfs(f"{room}/there")):
-            assert os.path.ismount(f"{room}/there")
+        with mounts.mount(mounts.tmpfs(f"{room}/there")) as done:
+            assert done.targets == [f"{room}/there"]
 
     try:
         yield act

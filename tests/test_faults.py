@@ -68,6 +68,11 @@ FOUND = [
     ("executor", Fault("sendto", 3, "ENOMEM", True)),
     # an unreadable uid_map was taken for an empty one
     ("call_with_timeout", Fault("read", 1, "EIO")),
+    # a mount stayed because the look at what lies there failed
+    ("mount_and_unmount", Fault("openat", 5, "EMFILE")),
+    ("mount_and_unmount", Fault("openat", 4, "EMFILE")),
+    ("mount_and_unmount", Fault("statx", 5, "ENOMEM")),
+    ("mount_and_unmount", Fault("newfstatat", 6, "ENOMEM")),
 ]
 FOUND_BY_ROOT = [
     # an init whose release failed was kept for ever

@@ -8,7 +8,6 @@ from pynamespaces import causes, plan
 from pynamespaces._kernel import mount as kernel
 from pynamespaces._kernel import steps
 from pynamespaces.errors import NamespaceError
-from pynamespaces.handles import Namespace
 from pynamespaces.mounts import options
 from pynamespaces.mounts.furnishing import MAKING, furnish
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from pynamespaces.ids import NamespaceId
     from pynamespaces.mounts.options import PathLike, Propagation
     from pynamespaces.mounts.trees import Mount
 
@@ -45,8 +43,10 @@ class Mounted:
         """
         if self._undo and _here() != self._where:
             raise RuntimeError(f"{self!r} is of another mount namespace than this thread is in now")
-        while self._undo:
-            self._undo.pop()()
+        with causes.naming("unmount"):
+            while self._undo:
+                self._undo[-1]()
+                self._undo.pop()  # done; after a refusal, close may be called again
         self.targets, self.created = [], []
 
     def __enter__(self) -> Self:
@@ -87,9 +87,12 @@ def mount(*mounts: Mount, create: bool = False) -> Mounted:
                 plan.carry_out(step)
             finally:
                 real = os.path.realpath(path)
-                if step.op not in MAKING and _differs(real, before):
+                differs = step.op not in MAKING and _differs(real, before)
+                if differs is not False:
                     done.targets.append(path)
-                    done._undo.append(lambda real=real, before=before: _unmount_down_to(real, before))  # type: ignore[misc]
+                    done._undo.append(
+                        lambda real=real, before=before, seen=differs: _unmount_down_to(real, before, seen)  # type: ignore[misc]
+                    )
     except BaseException as error:
         done.close()
         if isinstance(error, OSError) and not isinstance(error, NamespaceError):
@@ -144,18 +147,22 @@ def pivot_root(root: PathLike) -> None:
         plan.carry_out(step)
 
 
-def _here() -> NamespaceId:
-    """Which mount namespace this thread is in."""
-    with Namespace.current("mnt") as here:
-        return here.id
+def _here() -> str:
+    """Which mount namespace this thread is in; needs no descriptor, which may be what is short."""
+    link = "/proc/thread-self/ns/mnt"
+    with causes.naming("stat of this thread's mnt namespace"):
+        try:
+            return os.readlink(link)
+        except OSError:  # the same by another call
+            return f"mnt:[{os.stat(link).st_ino}]"
 
 
-def _differs(path: str, before: int) -> bool:
-    """Is another mount on top?  Where that cannot be told, it may be."""
+def _differs(path: str, before: int) -> bool | None:
+    """Is another mount on top?  None where that cannot be told."""
     try:
         return _topmost(path) != before
     except OSError:
-        return True
+        return None
 
 
 def _watch_creation(path: str, done: Mounted) -> None:
@@ -180,19 +187,30 @@ def _remove(paths: list[str]) -> None:
             pass
 
 
-def _unmount_down_to(path: str, before: int) -> None:
+def _unmount_down_to(path: str, before: int, seen: bool | None) -> None:
     """Take off all that a step mounted on a path: an old kernel's overlay has a tmpfs below it."""
     for _ in range(16):
-        if _topmost(path) == before:
+        try:
+            if _topmost(path) == before:
+                return
+        except OSError:
+            if not seen:
+                raise
+            unmount(path, lazy=True)  # what was seen to be mounted there; no further look is to be had
             return
         unmount(path, lazy=True)
 
 
 def _topmost(path: str) -> int:
     """The mount that a path is on, or will be once it is made."""
-    while not os.path.exists(path) and path != "/":
-        path = os.path.dirname(path)
-    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    while True:
+        try:
+            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            break
+        except (FileNotFoundError, NotADirectoryError):
+            if path in ("/", ""):
+                raise
+            path = os.path.dirname(path)
     try:
         return kernel.mount_id(fd)[0]
     finally:
