@@ -363,9 +363,7 @@ def test_a_thread_left_alive_by_a_time_block_is_named_and_the_thread_is_spent() 
     from pynamespaces import ways
     from pynamespaces._kernel import sched
 
-    for _ in range(1000):
-        if sched.alone():
-            break
+    assert ways.wait_alone(10)
     fd = os.open("/proc/thread-self/ns/time", os.O_RDONLY | os.O_CLOEXEC)
     assert sched.go(fd, Kind.TIME.value) >= 0
     os.close(fd)
