@@ -61,6 +61,8 @@ FOUND = [
     ("call", Fault("fork", 1, "EAGAIN")),
     ("call", Fault("clone", 1, "EAGAIN")),
     ("call", Fault("recvfrom", 1, "ECONNRESET")),
+    ("call", Fault("recvfrom", 7, "ENOMEM", True)),
+    ("call", Fault("recvfrom", 8, "ENOMEM", True)),
     # the program's descriptor, and the child, stayed
     ("call", Fault("socketpair", 1, "EMFILE")),
     ("call", Fault("pidfd_open", 1, "EMFILE")),

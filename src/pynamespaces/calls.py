@@ -7,7 +7,7 @@ import math
 import select
 import time
 
-from pynamespaces import children, remote
+from pynamespaces import causes, children, remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def _forked(
             data = children.receive(child.sock) if child.sock.fileno() in ready else None
         except ConnectionError:
             data = None
+        except OSError as error:
+            raise causes.refused(error, "receive the answer of a call") from None
         returncode = child.wait()
     except BaseException:
         child.kill()
