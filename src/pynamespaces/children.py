@@ -40,7 +40,7 @@ class Child:
 
     def __init__(self, pid: int, held: int, sock: socket.socket) -> None:
         self.pid = pid
-        self.pidfd = held
+        self.pidfd: int = held
         self.sock = sock
         self.way_out: Running | None = None
 
