@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -95,7 +96,15 @@ class InProcess:
             values.forget_hostname()
 
     def _left(self, inside: NamespaceSet) -> str:
-        """The threads of this process that are still there."""
+        """The threads of this process that are still there; one just joined may take a moment to go."""
+        for _ in range(50):
+            left = self._there(inside)
+            if not left:
+                return ""
+            time.sleep(0.002)
+        return left
+
+    def _there(self, inside: NamespaceSet) -> str:
         tasks = os.listdir("/proc/self/task")
         if len(tasks) < 2:
             return ""
