@@ -14,6 +14,8 @@ NAMES = tuple(
     mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore""".split()  # noqa: SIM905
 )
 _BY_NAME = {name: number for number, name in enumerate(NAMES)}
+#: What most of namespaces(7) takes.
+SYS_ADMIN = _BY_NAME["sys_admin"]
 
 
 def number(capability: int | str) -> int:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-_CAP_SYS_ADMIN = capabilities.number("sys_admin")
 _USER = kinds.row("user")
 
 
@@ -102,7 +101,7 @@ def _no_namespaces(row: Row) -> str:
 
 def userns_switched_off(step: str, rows: Iterable[Row]) -> str | None:
     """A distribution's switch against user namespaces of ordinary users."""
-    if sched.has_capability(_CAP_SYS_ADMIN) and procfs.in_first_user_namespace():
+    if sched.has_capability(capabilities.SYS_ADMIN) and procfs.in_first_user_namespace():
         return None  # neither is for root
     users = any(row.name == "user" for row in rows) or "uid_map" in step
     if users and _sysctl("kernel/unprivileged_userns_clone") == "0":
@@ -111,7 +110,7 @@ def userns_switched_off(step: str, rows: Iterable[Row]) -> str | None:
             "(sysctl -w kernel.unprivileged_userns_clone=1)"
         )
     # Ubuntu lets the namespace be made, and refuses what its root then does.
-    inside = sched.has_capability(_CAP_SYS_ADMIN) and not procfs.in_first_user_namespace()
+    inside = sched.has_capability(capabilities.SYS_ADMIN) and not procfs.in_first_user_namespace()
     if (users or inside) and _sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
             "sysctl kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu's switch): set it to 0 "

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     Verb: TypeAlias = Literal["block", "run", "call"]
 
-_CAP_SYS_ADMIN = capabilities.number("sys_admin")
-
 #: What is tried of every kind, in the order of the report's columns.
 VERBS = ("block", "run", "call", "persist", "rejoin", "become_root")
 
@@ -211,7 +209,7 @@ def _with_user(verb: str, place: Isolation, trial: Any) -> Verdict:
     again = trial(place.replace(kinds=place.kinds | Kind.USER))
     if again is None:
         return Verdict(place.kinds, verb, True, "with user", refused)
-    return Verdict(place.kinds, verb, False, "", refused if sched.has_capability(_CAP_SYS_ADMIN) else again)
+    return Verdict(place.kinds, verb, False, "", refused if sched.has_capability(capabilities.SYS_ADMIN) else again)
 
 
 _names = iter(range(10**9))
@@ -226,7 +224,7 @@ def _kept(place: Isolation) -> Iterator[Verdict]:
         found, way = trials.keep(with_user, name), "with user"
     refused, entered, called = found
     if refused is not None:
-        if sched.has_capability(_CAP_SYS_ADMIN):
+        if sched.has_capability(capabilities.SYS_ADMIN):
             refused = plain
         yield Verdict(place.kinds, "persist", False, "", refused)
         yield Verdict(place.kinds, "rejoin", False, "", refused)

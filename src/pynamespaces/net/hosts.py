@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-from pynamespaces import errands, plan
+from pynamespaces import capabilities, errands, plan
 from pynamespaces._kernel import sched
 from pynamespaces.errors import NotPermitted
 from pynamespaces.isolation import Isolation
 from pynamespaces.net import sockets
-from pynamespaces.net.networks import CAP_SYS_ADMIN
 from pynamespaces.places import Place
 from pynamespaces.sets import NamespaceSet
 
@@ -57,7 +56,7 @@ def ours() -> Ours:
     Raises:
         NotPermitted: this machine refuses user namespaces to this user (EPERM), and why.
     """
-    return Ours(None if sched.has_capability(CAP_SYS_ADMIN) else errands.make_user())
+    return Ours(None if sched.has_capability(capabilities.SYS_ADMIN) else errands.make_user())
 
 
 class Host(Place):

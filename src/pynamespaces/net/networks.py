@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pynamespaces import errands, kinds, plan
+from pynamespaces import capabilities, errands, kinds, plan
 from pynamespaces._kernel import sched
 from pynamespaces.handles import Namespace
 from pynamespaces.sets import NamespaceSet
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     #: Whose network: None is this thread's own.
     Where: TypeAlias = "Host | Network | Target | None"
 
-CAP_SYS_ADMIN = 21
 NET = kinds.row("net")
 
 
@@ -44,7 +43,7 @@ class Network:
         self.namespace = _held(where)
         self.namespace._hold().loud = False
         self._owner = None
-        if not sched.has_capability(CAP_SYS_ADMIN):
+        if not sched.has_capability(capabilities.SYS_ADMIN):
             try:
                 self._owner = self.namespace.owner()
                 self._owner._hold().loud = False

@@ -67,6 +67,7 @@ def _refusal(place: Isolation, verb: str) -> str | None:
 
 def header(settings: Settings) -> str:
     """The line of the report's head: what this user can have, as far as can be said without trying."""
+    from pynamespaces import capabilities
     from pynamespaces._kernel import sched
     from pynamespaces.procfs import read_text
 
@@ -77,7 +78,7 @@ def header(settings: Settings) -> str:
         words.append(f"every test in {' '.join(settings.kinds)}")
     if settings.mode != "auto":
         words.append(f"mode={settings.mode}")
-    power = sched.has_capability(21)  # CAP_SYS_ADMIN
+    power = sched.has_capability(capabilities.SYS_ADMIN)
     here = "net mnt uts ipc cgroup"
     if power and settings.home == "keep-net":
         here = "mnt uts ipc cgroup"

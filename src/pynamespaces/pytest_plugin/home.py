@@ -32,7 +32,7 @@ def move(home: str) -> None:
 
     if home not in BASE:
         raise pytest.UsageError(f"--namespaces-home is one of no, {', '.join(BASE)}, got {home!r}")
-    if sched.has_capability(capabilities.number("sys_admin")):
+    if sched.has_capability(capabilities.SYS_ADMIN):
         return
     before = os.getcwd()
     try:
